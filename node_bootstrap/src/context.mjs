@@ -1,0 +1,67 @@
+// What a function gets: `ctx` of the plain product, and (event, context) of `exports.main`.
+import { lazy } from './lazy.mjs';
+import { ObjectHasOwn, stringSlice, stringStartsWith } from './primordials.mjs';
+import { makeServerless } from './serverless.mjs';
+
+const LEVELS = ['debug', 'info', 'warn', 'error'];
+
+/** Makes the contexts of one bound function. */
+export class Contexts {
+  #scope;
+  #calls;
+  #binding;
+  #httpclient;
+
+  /** `binding` is the header of the bind frame, `httpclient` is shared by all invocations. */
+  constructor(scope, calls, binding, httpclient) {
+    this.#scope = scope;
+    this.#calls = calls;
+    this.#binding = binding;
+    this.#httpclient = httpclient;
+  }
+
+  /** `ctx`. Its members are own and enumerable: it can be destructured, spread and stored. */
+  plain(invocation, args, env) {
+    const ctx = { args, env, logger: this.#logger(invocation), httpclient: this.#httpclient, requestId: invocation.id };
+    const call = (method, params, userId) => this.#calls.call(invocation, method, params, userId);
+    lazy(ctx, 'mpserverless', () => makeServerless(call, this.#binding.space, this.#httpclient));
+    lazy(ctx, 'basement', () => ctx.mpserverless); // its older name
+    return ctx;
+  }
+
+  /** `[event, context]` as uniCloud and WeChat give them. `triggerPath` is cut from the path of an HTTP event. */
+  event(invocation, args, env, triggerPath) {
+    const context = this.plain(invocation, args, env);
+    delete context.args;
+    context.SPACEINFO = { spaceId: this.#binding.space, provider: 'aliyun' };
+    context.SOURCE = env.MP_SOURCE;
+    context.FUNCTION_NAME = this.#binding.function;
+    context.FUNCTION_TYPE = 'cloudfunction';
+    context.CLIENTIP = env.MP_CLIENT_IP;
+    context.CLIENTUA = env.MP_USER_AGENT;
+    return [triggerPath === undefined ? args : withRemainder(args, triggerPath), context];
+  }
+
+  /** Functions, not methods: people take them out of it. */
+  #logger(invocation) {
+    const logger = {};
+    for (let i = 0; i < LEVELS.length; i += 1) {
+      const level = LEVELS[i];
+      logger[level] = (...args) => this.#scope.payer(invocation)?.log.write(level, args);
+    }
+    return logger;
+  }
+}
+
+/** `triggerPath` of an invoke frame, if it has one of its own. */
+export const triggerPathOf = (header) =>
+  ObjectHasOwn(header, 'triggerPath') && typeof header.triggerPath === 'string' ? header.triggerPath : undefined;
+
+/** The event with the path below the trigger's: `/` for the trigger's own (spec: functions (c)). */
+function withRemainder(event, triggerPath) {
+  const path = event?.path;
+  if (typeof path !== 'string' || !stringStartsWith(path, triggerPath)) return event;
+  const rest = stringSlice(path, triggerPath.length);
+  if (rest !== '' && rest[0] !== '/' && triggerPath !== '/') return event; // another segment that begins alike
+  return { ...event, path: rest === '' ? '/' : rest[0] === '/' ? rest : `/${rest}` };
+}

@@ -1,0 +1,125 @@
+// Turns whatever was thrown into a fault: plain, bounded text, without ever throwing itself.
+import {
+  StringOf, cutText, inspect, stringIndexOf, stringSlice, stringStartsWith,
+} from './primordials.mjs';
+
+const NAME_MAX_BYTES = 1024;
+const CODE_MAX_BYTES = 1024;
+const MESSAGE_MAX_BYTES = 8 * 1024;
+const STACK_MAX_BYTES = 16 * 1024;
+const CAUSES_MAX = 5;
+
+const HOME = new URL('.', import.meta.url); // .../node_bootstrap/src/
+const OWN_FRAMES = [HOME.href, HOME.pathname, new URL('../index.mjs', HOME).href];
+const OWN_REQUIRER = `\n- ${HOME.pathname}loader.mjs`;
+const NODE_FRAMES = ['(node:', 'at node:', 'at async node:', '(<anonymous>)'];
+
+/** `{name, message, code?, stack}`, all text, cut to the bounds of PROTOCOL.md. */
+export function toFault(thrown) {
+  const fault = {
+    __proto__: null,
+    name: cutText(nameOf(thrown), NAME_MAX_BYTES),
+    message: cutText(withoutOwnRequirer(messageOf(thrown)), MESSAGE_MAX_BYTES),
+  };
+  const code = codeOf(thrown);
+  if (code !== '') fault.code = cutText(code, CODE_MAX_BYTES);
+  fault.stack = cutText(stackOf(thrown), STACK_MAX_BYTES);
+  return fault;
+}
+
+/** A fault of our own making. */
+export function makeFault(name, message, stack = '') {
+  return { __proto__: null, name, message: cutText(message, MESSAGE_MAX_BYTES), stack };
+}
+
+/** Text of control characters grows sixfold in JSON and a header holds 64 KiB: the same fault with a quarter of its text. */
+export function shrinkFault(fault) {
+  return {
+    __proto__: null,
+    ...fault,
+    message: cutText(fault.message, MESSAGE_MAX_BYTES / 4),
+    stack: cutText(fault.stack, STACK_MAX_BYTES / 4),
+  };
+}
+
+/** What a log entry says about it: the stack, or the text where there is none. */
+export function describe(thrown) {
+  const fault = toFault(thrown);
+  return fault.stack !== '' ? fault.stack : `${fault.name}: ${fault.message}`;
+}
+
+function nameOf(thrown) {
+  const name = read(thrown, 'name');
+  return typeof name === 'string' && name !== '' ? name : 'Error';
+}
+
+/** Its message, or what it is where it has none. */
+export function messageOf(thrown) {
+  const message = read(thrown, 'message');
+  if (typeof message === 'string') return message;
+  if (typeof thrown === 'string') return thrown;
+  try {
+    return StringOf(typeof thrown === 'symbol' ? StringOf(thrown) : inspect(thrown));
+  } catch {
+    return 'a value that cannot be printed was thrown';
+  }
+}
+
+function codeOf(thrown) {
+  const code = read(thrown, 'code');
+  return typeof code === 'string' || typeof code === 'number' ? `${code}` : '';
+}
+
+/** The stack, then the stacks of its causes. */
+function stackOf(thrown) {
+  let text = withoutOwnFrames(read(thrown, 'stack'));
+  let cause = read(thrown, 'cause');
+  for (let depth = 0; depth < CAUSES_MAX && cause !== undefined && cause !== null; depth += 1) {
+    const stack = withoutOwnFrames(read(cause, 'stack'));
+    text += `\nCaused by: ${stack !== '' ? stack : `${nameOf(cause)}: ${messageOf(cause)}`}`;
+    cause = read(cause, 'cause');
+  }
+  return text;
+}
+
+/** A member of a thrown object; undefined where reading throws (getters, proxies) and for what is no object. */
+function read(thrown, member) {
+  if ((typeof thrown !== 'object' || thrown === null) && typeof thrown !== 'function') return undefined;
+  try {
+    return thrown[member];
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The stack as the function's author knows it: it ends before the first frame of the bootstrap and before
+ * the frames of Node's own machinery that lead to it (module loader, timers, sockets).
+ */
+function withoutOwnFrames(stack) {
+  if (typeof stack !== 'string') return '';
+  const text = withoutOwnRequirer(cutText(stack, STACK_MAX_BYTES * 2));
+  let kept = 0; // the text up to here stays
+  for (let start = 0; start < text.length; ) {
+    const found = stringIndexOf(text, '\n', start);
+    const end = found === -1 ? text.length : found;
+    const line = stringSlice(text, start, end);
+    if (isFrame(line) && containsAny(line, OWN_FRAMES)) break;
+    if (!isFrame(line) || !containsAny(line, NODE_FRAMES)) kept = end;
+    start = end + 1;
+  }
+  return stringSlice(text, 0, kept);
+}
+
+/** Node lists the files that led to a missing module in the message; the first of them is ours. */
+function withoutOwnRequirer(text) {
+  const at = stringIndexOf(text, OWN_REQUIRER);
+  return at === -1 ? text : stringSlice(text, 0, at) + stringSlice(text, at + OWN_REQUIRER.length);
+}
+
+const isFrame = (line) => stringStartsWith(line, '    at ');
+
+function containsAny(line, parts) {
+  for (let i = 0; i < parts.length; i += 1) if (stringIndexOf(line, parts[i]) !== -1) return true;
+  return false;
+}

@@ -1,0 +1,175 @@
+// One function in one process: bind it once, run its invocations, report each exactly once.
+import { triggerPathOf } from './context.mjs';
+import { makeFault, messageOf, shrinkFault, toFault } from './errors.mjs';
+import { HEADER_MAX_BYTES } from './frames.mjs';
+import { findEntryFile, loadEntry } from './loader.mjs';
+import {
+  JSONParse, JSONStringify, MathRound, NativePromise, ReflectApply, bufferByteLength, cpuUsage, later, now,
+  residentBytes,
+} from './primordials.mjs';
+
+const MIB = 1024 * 1024;
+const RSS_ALWAYS_FROM_MS = 1;
+const RSS_AGE_MAX_MS = 50;
+const FAULT_ESCAPED_MAX_BYTES = HEADER_MAX_BYTES / 2;
+
+export class Runner {
+  #channel;
+  #scope;
+  #calls;
+  #makeContexts;
+  #limits = null;
+  #entry = null;
+  #contexts = null;
+  #send;
+
+  constructor(channel, scope, calls, makeContexts) {
+    this.#channel = channel;
+    this.#scope = scope;
+    this.#calls = calls;
+    this.#makeContexts = makeContexts;
+    this.#send = (header, payload) => channel.send(header, payload);
+  }
+
+  /** Loads the function and answers with `bound`. */
+  async bind(header) {
+    this.#limits = header.limits;
+    this.#calls.limit(header.limits);
+    const loading = this.#scope.open(header.id, true, header.limits, this.#send);
+    loading.startedMs = now();
+    try {
+      const file = findEntryFile(header.codeDir, header.function);
+      process.env.FC_FUNCTION_NAME = header.function;
+      process.argv = [process.execPath, file]; // as if started by hand
+      this.#contexts = this.#makeContexts(header);
+      const entry = await this.#scope.run(loading, () => loadEntry(file, header.codeDir));
+      // Node reports a rejection that nobody awaits only now; it fails the load, not the first call.
+      await new NativePromise((resolve) => later(resolve));
+      this.#entry = entry;
+    } catch (error) {
+      this.fail(loading, error);
+      return;
+    }
+    this.#end(loading, { __proto__: null, t: 'bound', id: header.id, ok: true, loadMs: rounded(now() - loading.startedMs) });
+  }
+
+  /** True when `invoke` frames may come. */
+  get bound() {
+    return this.#entry !== null;
+  }
+
+  /** Runs the function once and answers with `result`. Never rejects. */
+  async invoke(header, payload) {
+    const invocation = this.#start(header.id);
+    let value;
+    try {
+      value = await this.#scope.run(invocation, () => this.#call(invocation, header, payload));
+    } catch (error) {
+      this.fail(invocation, error);
+      return;
+    }
+    if (!invocation.ended) this.#scope.run(invocation, () => this.#succeed(invocation, value)); // toJSON may log
+  }
+
+  /** Ends what is under way as the function's failure. `recycle`: this process must not be used again. */
+  fail(invocation, error, recycle = false) {
+    this.#failAs(invocation, 'function_error', toFault(error), recycle);
+  }
+
+  #start(id) {
+    const invocation = this.#scope.open(id, false, this.#limits, this.#send);
+    if (this.#scope.count === 1) invocation.cpuStart = cpuUsage();
+    else this.#scope.share();
+    invocation.startedMs = now();
+    return invocation;
+  }
+
+  #call(invocation, header, payload) {
+    const args = payload === '' ? {} : parseArguments(payload);
+    if (this.#entry.style === 'ctx') return ReflectApply(this.#entry.run, undefined, [this.#contexts.plain(invocation, args, header.env)]);
+    return ReflectApply(this.#entry.run, undefined, this.#contexts.event(invocation, args, header.env, triggerPathOf(header)));
+  }
+
+  #succeed(invocation, value) {
+    let text;
+    try {
+      text = JSONStringify(value) ?? 'null'; // undefined, functions and symbols have no JSON text
+    } catch (error) {
+      const failure = serializationFailure(error);
+      this.#failAs(invocation, failure.kind, failure.fault);
+      return;
+    }
+    const bytes = bufferByteLength(text);
+    if (bytes > this.#limits.resultMaxBytes) {
+      const message = `the result has ${bytes} bytes, the limit is ${this.#limits.resultMaxBytes}`;
+      this.#failAs(invocation, 'result_too_large', makeFault('RangeError', message));
+      return;
+    }
+    this.#end(invocation, { __proto__: null, t: 'result', id: invocation.id, ok: true, ...figures(invocation) }, text);
+  }
+
+  #failAs(invocation, kind, fault, recycle = false) {
+    if (invocation.ended) return;
+    const fitting = JSONStringify(fault).length > FAULT_ESCAPED_MAX_BYTES ? shrinkFault(fault) : fault;
+    const { id } = invocation;
+    this.#end(
+      invocation,
+      invocation.loading
+        ? { __proto__: null, t: 'bound', id, ok: false, fault: fitting }
+        : { __proto__: null, t: 'result', id, ok: false, kind, fault: fitting, ...figures(invocation), recycle },
+    );
+  }
+
+  /** Log first, answer last; afterwards nothing acts for this invocation. */
+  #end(invocation, header, payload = '') {
+    this.#scope.close(invocation);
+    this.#calls.abandon(invocation);
+    this.#channel.send(header, payload);
+  }
+}
+
+function parseArguments(payload) {
+  try {
+    return JSONParse(payload);
+  } catch (error) {
+    throw new SyntaxError(`the arguments of this call are not JSON: ${error.message}`);
+  }
+}
+
+function serializationFailure(error) {
+  const reason = messageOf(error);
+  if (error instanceof RangeError && reason === 'Invalid string length') {
+    return { kind: 'result_too_large', fault: makeFault('RangeError', 'the result is longer than a text can be') };
+  }
+  const { name, stack } = toFault(error);
+  return {
+    kind: 'result_not_serializable',
+    fault: makeFault(name, `the result cannot be sent as JSON: ${reason}`, stack),
+  };
+}
+
+/** What the invocation used. cpuMs is known only when it had the process to itself. */
+function figures(invocation) {
+  const endMs = now();
+  const runMs = rounded(endMs - invocation.startedMs);
+  const alone = invocation.cpuStart !== null && !invocation.shared;
+  const cpu = alone ? cpuUsage(invocation.cpuStart) : null;
+  return {
+    __proto__: null,
+    runMs,
+    cpuMs: cpu === null ? null : (cpu.user + cpu.system) / 1000,
+    rssMb: residentMb(endMs, runMs),
+  };
+}
+
+let resident = { mb: 0, readMs: -Infinity };
+
+/** Reading it costs a quarter of a trivial call, and a trivial call cannot change it: then it may be a little old. */
+function residentMb(nowMs, runMs) {
+  if (runMs >= RSS_ALWAYS_FROM_MS || nowMs - resident.readMs >= RSS_AGE_MAX_MS) {
+    resident = { mb: rounded(residentBytes() / MIB), readMs: nowMs };
+  }
+  return resident.mb;
+}
+
+const rounded = (number) => MathRound(number * 1000) / 1000;

@@ -1,0 +1,50 @@
+// The process around the function: its environment, and what ends it.
+import { describe } from './errors.mjs';
+import { exitNow } from './primordials.mjs';
+
+/** The exit code after an error that nobody caught. */
+const UNCAUGHT_EXIT = 70;
+
+/** Removes what is ours from the environment. Returns the channel's path. */
+export function takeEnvironment() {
+  const path = process.env.YUNHAN_CHANNEL;
+  for (const name of Object.keys(process.env)) if (name.startsWith('YUNHAN_')) delete process.env[name];
+  process.env.TZ ??= 'UTC';
+  return path;
+}
+
+/**
+ * Errors that nobody caught.
+ *
+ * - The running code belongs to an invocation under way (or to the load): it gets the error in its log and
+ *   fails with `recycle`; then the process ends, because its state is unknown. Neighbours are lost with it.
+ * - It cannot be told whose it is while several run: none is blamed, the process ends.
+ * - Nothing is under way (a stray timer): the process ends quietly.
+ * - A *rejection* of work that an ended invocation left behind is dropped: it broke nothing, and neither
+ *   a neighbour nor the next call shall pay for it.
+ * - The function has a handler of its own: it decides, as in plain Node.
+ */
+export function installProcessHandlers(channel, scope, runner) {
+  const listeners = process.listenerCount.bind(process);
+  const end = (error) => {
+    const invocation = scope.current();
+    if (invocation !== null) {
+      invocation.log.writeText('error', `Uncaught ${describe(error)}`);
+      runner.fail(invocation, error, true);
+    }
+    scope.flushLogs();
+    channel.flush();
+    exitNow(UNCAUGHT_EXIT);
+  };
+  process.on('uncaughtException', (error) => {
+    if (listeners('uncaughtException') === 1) end(error);
+  });
+  process.on('unhandledRejection', (reason) => {
+    if (listeners('unhandledRejection') === 1 && !scope.late) end(reason);
+  });
+  // process.exit() by the function. The worker sees the exit code; the log lines must not be lost.
+  process.on('exit', () => {
+    scope.flushLogs();
+    channel.flush();
+  });
+}

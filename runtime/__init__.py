@@ -1,0 +1,1 @@
+"""The worker and its surroundings: queue, gateway, services, records."""

@@ -1,0 +1,192 @@
+"""Queue adapter inside one process. Spaces take turns, so that a busy one does not delay the others.
+
+A job is in exactly one state: waiting (in its space's line), taken (in a worker's hands) or done
+(its caller has the outcome, or is gone).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from runtime.errors import OverloadedError, UnavailableError
+from runtime.messages import Job, Outcome
+from runtime.ports import Clock, Delivery, Queue
+from sandbox.api import Fault, OutcomeKind
+
+
+class MemoryDelivery(Delivery):
+    """One queued job, from acceptance to its outcome."""
+
+    __slots__ = ("_answer", "_queue", "entered", "expiry", "job", "taken", "waited_ms")
+
+    def __init__(self, job: Job, queue: MemoryQueue, answer: asyncio.Future[Outcome]) -> None:
+        self.job = job
+        self.waited_ms = 0.0
+        self.entered = queue.clock.monotonic()
+        self.taken = False
+        self.expiry: asyncio.TimerHandle | None = None
+        self._queue = queue
+        self._answer = answer
+
+    async def finish(self, outcome: Outcome) -> None:
+        self.settle(outcome)
+
+    async def hand_back(self) -> None:
+        self._queue.return_to_line(self)
+
+    def settle(self, outcome: Outcome) -> None:
+        if self.expiry is not None:
+            self.expiry.cancel()
+        if not self._answer.done():  # the caller may have given up
+            self._answer.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        if self.expiry is not None:
+            self.expiry.cancel()
+        if not self._answer.done():
+            self._answer.set_exception(error)
+
+
+class MemoryQueue(Queue):
+    """See `Queue`. `max_jobs` bounds the waiting jobs; taken ones are bounded by the workers' slots."""
+
+    def __init__(self, *, max_jobs: int, clock: Clock) -> None:
+        self.clock = clock
+        self._max_jobs = max_jobs
+        self._lines: OrderedDict[str, deque[MemoryDelivery]] = OrderedDict()
+        self._waiting = 0
+        self._takers: deque[asyncio.Future[MemoryDelivery]] = deque()
+        self._unfinished: set[MemoryDelivery] = set()
+        self._open = False
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no worker has taken yet."""
+        return self._waiting
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+            for delivery in list(self._unfinished):
+                delivery.fail(UnavailableError("the queue was closed; try again"))
+
+    async def call(self, job: Job) -> Outcome:
+        if not self._open:
+            raise UnavailableError("the queue is closed; try again")
+        if self._waiting >= self._max_jobs:
+            raise OverloadedError(
+                f"{self._waiting} calls are waiting already (YUNHAN_QUEUE_MAX_JOBS); try again later"
+            )
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        delivery = MemoryDelivery(job, self, answer)
+        self._unfinished.add(delivery)
+        try:
+            taker = self._next_taker()
+            if taker is not None:
+                delivery.taken = True
+                taker.set_result(delivery)
+            else:
+                delivery.expiry = loop.call_later(job.wait_ms / 1000, self._expire, delivery)
+                self._append(delivery)
+            return await answer
+        finally:
+            self._unfinished.discard(delivery)
+            if not delivery.taken:  # the caller gave up: nobody shall run it
+                self._remove(delivery)
+
+    async def take(self) -> Delivery:
+        delivery = self._pop()
+        if delivery is None:
+            taker: asyncio.Future[MemoryDelivery] = asyncio.get_running_loop().create_future()
+            self._takers.append(taker)
+            try:
+                delivery = await taker
+            except asyncio.CancelledError:
+                if taker.done() and not taker.cancelled():  # handed over in the same moment
+                    self.return_to_line(taker.result())
+                raise
+        delivery.waited_ms = (self.clock.monotonic() - delivery.entered) * 1000
+        return delivery
+
+    def return_to_line(self, delivery: MemoryDelivery) -> None:
+        """A taken job that was not started goes to the head of its line."""
+        delivery.taken = False
+        waited_ms = (self.clock.monotonic() - delivery.entered) * 1000
+        if waited_ms >= delivery.job.wait_ms:
+            self._expire_now(delivery)
+            return
+        taker = self._next_taker()
+        if taker is not None:
+            delivery.taken = True
+            taker.set_result(delivery)
+            return
+        if delivery.expiry is None:
+            delay_s = (delivery.job.wait_ms - waited_ms) / 1000
+            delivery.expiry = asyncio.get_running_loop().call_later(delay_s, self._expire, delivery)
+        self._append(delivery, first=True)
+
+    def _append(self, delivery: MemoryDelivery, *, first: bool = False) -> None:
+        line = self._lines.setdefault(delivery.job.space_id, deque())
+        if first:
+            line.appendleft(delivery)
+        else:
+            line.append(delivery)
+        self._waiting += 1
+
+    def _pop(self) -> MemoryDelivery | None:
+        """The first job of the space whose turn it is; that space then goes to the end."""
+        if not self._lines:
+            return None
+        space_id, line = self._lines.popitem(last=False)
+        delivery = line.popleft()
+        if line:
+            self._lines[space_id] = line
+        self._waiting -= 1
+        delivery.taken = True
+        return delivery
+
+    def _remove(self, delivery: MemoryDelivery) -> None:
+        if delivery.expiry is not None:
+            delivery.expiry.cancel()
+        line = self._lines.get(delivery.job.space_id)
+        if line is None or delivery not in line:
+            return
+        line.remove(delivery)
+        self._waiting -= 1
+        if not line:
+            del self._lines[delivery.job.space_id]
+
+    def _next_taker(self) -> asyncio.Future[MemoryDelivery] | None:
+        while self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                return taker
+        return None
+
+    def _expire(self, delivery: MemoryDelivery) -> None:
+        if delivery.taken:
+            return
+        self._remove(delivery)
+        self._expire_now(delivery)
+
+    def _expire_now(self, delivery: MemoryDelivery) -> None:
+        job = delivery.job
+        delivery.settle(
+            Outcome(
+                request_id=job.request_id,
+                kind=OutcomeKind.EXPIRED,
+                fault=Fault(
+                    name="Expired",
+                    message=f"{job.function} waited {job.wait_ms} ms for a free slot and was not run;"
+                    " try again later",
+                ),
+            )
+        )

@@ -1,0 +1,33 @@
+"""`yunhan config`: the settings of this environment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from runtime.cli.connection import read_settings
+from runtime.cli.options import json_option
+from runtime.cli.output import note, print_json, print_table
+from runtime.settings import describe, reserved_in
+
+
+@click.group
+def config() -> None:
+    """Settings (environment variables YUNHAN_*)."""
+
+
+@config.command
+@json_option
+def show(as_json: bool) -> None:
+    """List every setting with its value, unit, source and meaning."""
+    rows = list(describe(read_settings()))
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+        return
+    print_table(
+        ("Setting", "Value", "Unit", "Source", "Meaning"),
+        [(row.variable, row.value, row.unit, row.source, row.text) for row in rows],
+    )
+    for variable in reserved_in():
+        note(f"{variable} is set but has no effect in this version.")

@@ -1,0 +1,240 @@
+"""What `yunhan doctor` looks at. Each check says what is, and what to do when it is not right."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from runtime.cli.client import ManagementClient
+from runtime.cli.connection import find_connection, find_key
+from runtime.cli.errors import CliError, UnreachableError
+from runtime.data_dir import DataDir
+from runtime.settings import Settings, reserved_in
+from sandbox.api import SandboxError
+from sandbox.bootstrap_location import bootstrap_dir
+from sandbox.node_runtimes import find_node_runtimes
+
+_CONNECT_TIMEOUT_S = 3.0
+_FREE_DISK_MIN_BYTES = 1024**3
+
+
+class State(StrEnum):
+    """How grave a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    state: State
+    text: str
+    next_step: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """All findings. Changes nothing but a probe file in the data directory, which goes again."""
+    checks: tuple[Callable[[Settings], Finding], ...] = (
+        check_python,
+        check_node,
+        check_bootstrap,
+        check_documents,
+        check_data_dir,
+        check_rung,
+        check_key,
+        check_program,
+        check_address,
+    )
+    for check in checks:
+        yield check(settings)
+    for variable in reserved_in():
+        yield Finding(
+            name="settings",
+            state=State.WARNING,
+            text=f"{variable} is set but has no effect in this version.",
+        )
+
+
+def check_python(_settings: Settings) -> Finding:
+    """The wheels that we need exist for CPython 3.11 to 3.13."""
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding(
+        name="python",
+        state=State.OK if fits else State.PROBLEM,
+        text=f"{platform.python_implementation()} {platform.python_version()}"
+        f" on {platform.system()} {platform.machine()} ({sys.executable})",
+        next_step="" if fits else "Use CPython 3.11, 3.12 or 3.13.",
+    )
+
+
+def check_node(settings: Settings) -> Finding:
+    """Which versions functions may run on."""
+    try:
+        runtimes = asyncio.run(find_node_runtimes(settings.node_paths))
+    except SandboxError as error:
+        return Finding(name="node", state=State.PROBLEM, text=str(error))
+    versions = ", ".join(runtime.version for runtime in runtimes.values())
+    return Finding(
+        name="node",
+        state=State.OK,
+        text=f"{versions}; a function that asks for another version gets the nearest newer one",
+    )
+
+
+def check_bootstrap(_settings: Settings) -> Finding:
+    """The Node.js side of the sandbox and its npm packages."""
+    try:
+        place = bootstrap_dir()
+    except SandboxError as error:
+        return Finding(name="bootstrap", state=State.PROBLEM, text=str(error))
+    return Finding(name="bootstrap", state=State.OK, text=str(place))
+
+
+def check_documents(settings: Settings) -> Finding:
+    """The embedded database is installed, or the named one takes connections."""
+    url = settings.documents_url
+    if url == "embedded:":
+        command = Path(sys.executable).with_name("secantusd-py")
+        if command.is_file():
+            return Finding(name="documents", state=State.OK, text=f"embedded ({command})")
+        return Finding(
+            name="documents",
+            state=State.PROBLEM,
+            text=f"the embedded document database is not installed ({command} is missing)",
+            next_step="Install it with `pip install 'yunhan[embedded]'`, or set"
+            " YUNHAN_DOCUMENTS_URL to a MongoDB.",
+        )
+    hosts = urlsplit(url).netloc.rpartition("@")[2]
+    if urlsplit(url).scheme == "mongodb+srv":
+        return Finding(name="documents", state=State.OK, text=f"{hosts} (not tried: DNS seed list)")
+    for address in hosts.split(","):
+        host, _, port = address.partition(":")
+        try:
+            socket.create_connection((host, int(port or 27017)), _CONNECT_TIMEOUT_S).close()
+        except (OSError, ValueError) as error:
+            return Finding(
+                name="documents",
+                state=State.PROBLEM,
+                text=f"{address} takes no connection: {error}",
+                next_step="Start the database, or correct YUNHAN_DOCUMENTS_URL.",
+            )
+    return Finding(name="documents", state=State.OK, text=f"{hosts} takes connections")
+
+
+def check_data_dir(settings: Settings) -> Finding:
+    """Writable, and room left."""
+    root = DataDir(settings.data_dir).root
+    place = root
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-"):
+            pass
+    except OSError as error:
+        return Finding(
+            name="data directory",
+            state=State.PROBLEM,
+            text=f"{place} cannot be written: {error.strerror}",
+            next_step="Set YUNHAN_DATA_DIR to a folder of yours.",
+        )
+    free = shutil.disk_usage(place).free
+    text = f"{root} is writable, {free / 1024**3:.1f} GiB free"
+    if free < _FREE_DISK_MIN_BYTES:
+        return Finding(
+            name="data directory",
+            state=State.WARNING,
+            text=text,
+            next_step="Make room: code packages and logs are kept there.",
+        )
+    return Finding(name="data directory", state=State.OK, text=text)
+
+
+def check_rung(settings: Settings) -> Finding:
+    """What isolates functions from this machine and from each other, and why that."""
+    why = "as YUNHAN_SANDBOX asks" if settings.sandbox != "auto" else "the only one of this version"
+    if settings.production:
+        return Finding(
+            name="sandbox",
+            state=State.PROBLEM,
+            text=f"process ({why}), which YUNHAN_ENV=production refuses",
+            next_step="Run only code that you trust, with YUNHAN_ENV=development.",
+        )
+    return Finding(
+        name="sandbox",
+        state=State.WARNING,
+        text=f"process ({why}): functions run as your user and see your files and network",
+        next_step="Run only code that you trust.",
+    )
+
+
+def check_key(settings: Settings) -> Finding:
+    """Whether the command line may speak to the program."""
+    try:
+        key = find_key(settings)
+    except CliError as error:
+        return Finding(
+            name="management key",
+            state=State.WARNING,
+            text=error.message,
+            next_step=error.next_step,
+        )
+    return Finding(name="management key", state=State.OK, text=key.key_id)
+
+
+def check_program(settings: Settings) -> Finding:
+    """Whether a program runs on this data directory and takes calls."""
+    try:
+        client = ManagementClient(find_connection(settings))
+        ready = client.is_ready()
+    except UnreachableError as error:
+        return Finding(
+            name="program", state=State.WARNING, text=error.message, next_step=error.next_step
+        )
+    except CliError as error:
+        return Finding(name="program", state=State.WARNING, text=error.message)
+    if not ready:
+        return Finding(
+            name="program",
+            state=State.PROBLEM,
+            text=f"runs at {client.endpoint} but is not ready",
+            next_step=f"{client.endpoint}/readyz says why.",
+        )
+    return Finding(name="program", state=State.OK, text=f"ready at {client.endpoint}")
+
+
+def check_address(settings: Settings) -> Finding:
+    """Whether the HTTP address is free, or taken by our own program."""
+    running = DataDir(settings.data_dir).read_running()
+    host, _, port = settings.http.rpartition(":")
+    try:
+        number = int(port)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("[]"), number))
+    except (OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and running is not None:
+            return Finding(
+                name="address", state=State.OK, text=f"{settings.http} is used by our program"
+            )
+        return Finding(
+            name="address",
+            state=State.PROBLEM,
+            text=f"{settings.http} cannot be used: {error}",
+            next_step="Set YUNHAN_HTTP to a free host:port.",
+        )
+    return Finding(name="address", state=State.OK, text=f"{settings.http} is free")

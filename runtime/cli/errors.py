@@ -1,0 +1,50 @@
+"""What goes wrong on the command line, and with which exit code it ends.
+
+0  done
+1  the function failed, or the program refused the request
+2  the command line or the settings are wrong (click.UsageError, SettingsCliError)
+3  the program cannot be reached
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any, ClassVar
+
+import click
+
+
+class CliError(click.ClickException):
+    """Ends the command with a sentence for people. `next_step` says what to do about it."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """To stderr: stdout belongs to results."""
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True, file=file)
+        click.echo(self.message, err=True, file=file)
+        if self.next_step:
+            click.echo(f"  {self.next_step}", err=True, file=file)
+
+
+class RemoteError(CliError):
+    """The program answered with an error. `code` is the management API's."""
+
+    def __init__(self, code: str, message: str, *, next_step: str = "") -> None:
+        super().__init__(f"{message} ({code})", next_step=next_step)
+        self.code = code
+
+
+class SettingsCliError(CliError):
+    """The environment does not make a valid configuration."""
+
+    exit_code = 2
+
+
+class UnreachableError(CliError):
+    """Nothing answers where the program should be."""
+
+    exit_code = 3

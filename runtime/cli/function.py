@@ -1,0 +1,159 @@
+"""`yunhan function`: the functions of a space and their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runtime.cli.client import ManagementClient
+from runtime.cli.lookup import find_space_id
+from runtime.cli.options import json_option, remote_command, space_option, yes_option
+from runtime.cli.output import note, print_fields, print_json, print_table
+
+
+@click.group
+def function() -> None:
+    """Functions: list, show, set, delete. `yunhan deploy` makes them."""
+
+
+@function.command("list")
+@space_option
+@json_option
+@remote_command
+def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
+    """List the functions of a space."""
+    parameters = {"SpaceId": find_space_id(client, space)}
+    rows = [_settings_of(item) for item in client.items("ListFunction", parameters, key="DataList")]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("Name", "Runtime", "Memory", "Timeout", "Concurrency", "Description"),
+        [
+            (
+                row["name"],
+                row["runtime"],
+                f"{row['memoryMb']} MB",
+                f"{row['timeoutS']} s",
+                str(row["concurrency"]),
+                row["desc"],
+            )
+            for row in rows
+        ],
+    )
+
+
+@function.command
+@click.argument("name")
+@space_option
+@json_option
+@remote_command
+def show(client: ManagementClient, name: str, space: str, as_json: bool) -> None:
+    """Show a function's settings and its live deployment."""
+    _show(describe_function(client, find_space_id(client, space), name), as_json=as_json)
+
+
+@function.command("set")
+@click.argument("name")
+@space_option
+@click.option("--memory", type=int, metavar="MB", help="Memory: 128 to 2048, a multiple of 64.")
+@click.option("--timeout", type=int, metavar="S", help="Time limit in seconds: 1 to 7200.")
+@click.option(
+    "--concurrency",
+    type=int,
+    metavar="N",
+    help="Invocations at the same time in one sandbox: 1 to 20; above 1 needs 512 MB.",
+)
+@click.option("--runtime", metavar="NAME", help="Node.js version, e.g. nodejs20.")
+@click.option("--desc", metavar="TEXT", help="Description.")
+@json_option
+@remote_command
+def set_(  # noqa: PLR0917  # click passes options by name
+    client: ManagementClient,
+    name: str,
+    space: str,
+    memory: int | None,
+    timeout: int | None,
+    concurrency: int | None,
+    runtime: str | None,
+    desc: str | None,
+    as_json: bool,
+) -> None:
+    """Change what is given; the next call has it."""
+    changes = {
+        "Memory": memory,
+        "Timeout": timeout,
+        "InstanceConcurrency": concurrency,
+        "Runtime": runtime,
+        "Desc": desc,
+    }
+    if all(value is None for value in changes.values()):
+        raise click.UsageError("say what to change, e.g. --memory 512")
+    space_id = find_space_id(client, space)
+    client.call("UpdateFunction", {"SpaceId": space_id, "Name": name, **changes})
+    _show(describe_function(client, space_id, name), as_json=as_json)
+
+
+@function.command
+@click.argument("name")
+@space_option
+@yes_option
+@remote_command
+def delete(client: ManagementClient, name: str, space: str, yes: bool) -> None:
+    """Delete a function with all its deployments."""
+    space_id = find_space_id(client, space)
+    if not yes:
+        click.confirm(f"Delete function {name} and its deployments?", abort=True)
+    client.call("DeleteFunction", {"SpaceId": space_id, "Name": name})
+    note(f"Function {name} is deleted.")
+
+
+def describe_function(client: ManagementClient, space_id: str, name: str) -> dict[str, Any]:
+    """Settings of a function and, under `deployment`, its live deployment (None before the first)."""
+    answer = client.call("DescribeFunction", {"SpaceId": space_id, "Name": name})
+    live = answer.get("Deployment") or {}
+    deployment = (
+        {"deploymentId": live["DeploymentId"], "versionNo": live.get("VersionNo", "")}
+        if live.get("DeploymentId")
+        else None
+    )
+    return {**_settings_of(answer["Function"]), "deployment": deployment}
+
+
+def _settings_of(item: dict[str, Any]) -> dict[str, Any]:
+    """The API writes numbers with their unit ("512 MB", "5s"); scripts want numbers."""
+    spec = item["Spec"]
+    return {
+        "name": item["Name"],
+        "desc": item.get("Desc", ""),
+        "runtime": spec["Runtime"],
+        "memoryMb": _number(spec["Memory"]),
+        "timeoutS": _number(spec["Timeout"]),
+        "concurrency": int(spec["InstanceConcurrency"]),
+        "createdAt": item.get("CreatedAt", ""),
+        "modifiedAt": item.get("ModifiedAt", ""),
+    }
+
+
+def _number(text: object) -> int:
+    return int("".join(character for character in str(text) if character.isdigit()))
+
+
+def _show(described: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(described)
+        return
+    deployment = described["deployment"]
+    print_fields(
+        {
+            "Name": described["name"],
+            "Description": described["desc"],
+            "Runtime": described["runtime"],
+            "Memory": f"{described['memoryMb']} MB",
+            "Timeout": f"{described['timeoutS']} s",
+            "Concurrency": str(described["concurrency"]),
+            "Modified": described["modifiedAt"],
+            "Deployment": deployment["deploymentId"] if deployment else "none: deploy one",
+        }
+    )

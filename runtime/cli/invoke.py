@@ -1,0 +1,92 @@
+"""`yunhan invoke`: run a function once, as the owner of its space."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from runtime.cli.client import ManagementClient
+from runtime.cli.lookup import find_space_id
+from runtime.cli.options import json_option, remote_command, space_option
+from runtime.cli.output import note, print_json
+
+INVOKE_TIMEOUT_S = 1000.0
+"""Beyond the longest synchronous run and its wait in the queue."""
+
+
+@click.command
+@click.argument("name")
+@space_option
+@click.option("--args", "args_text", default="{}", metavar="JSON", help="What `ctx.args` is.")
+@json_option
+@remote_command
+def invoke(client: ManagementClient, name: str, space: str, args_text: str, as_json: bool) -> None:
+    """Run a function and print its result. Exit code 1 when it did not end well."""
+    try:
+        json.loads(args_text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}", param_hint="--args") from None
+    answer = invoke_function(client, find_space_id(client, space), name, args_text)
+    if as_json:
+        print_json(answer)
+    else:
+        _show(answer, name, space)
+    sys.exit(0 if answer["success"] else 1)
+
+
+def invoke_function(
+    client: ManagementClient, space_id: str, name: str, args_text: str
+) -> dict[str, Any]:
+    """`{success, requestId, outcome, result | error: {code, message, blame}, bill}`.
+
+    A function that failed is an answer; RemoteError is raised when it could not be asked.
+    """
+    answer = client.call(
+        "YunhanInvoke",
+        {"SpaceId": space_id, "Name": name, "Args": args_text},
+        timeout_s=INVOKE_TIMEOUT_S,
+    )
+    success = bool(answer["Success"])
+    told: dict[str, Any] = {
+        "success": success,
+        "requestId": answer["RequestId"],
+        "outcome": answer["Outcome"],
+    }
+    if success:
+        told["result"] = json.loads(answer["Result"])
+    else:
+        told["error"] = _lower_camel(answer["Error"])
+    told["bill"] = _lower_camel(answer.get("Bill") or {})
+    return told
+
+
+def _lower_camel(members: dict[str, Any]) -> dict[str, Any]:
+    return {name[:1].lower() + name[1:]: value for name, value in members.items()}
+
+
+def _show(answer: dict[str, Any], name: str, space: str) -> None:
+    """The result alone on stdout; the rest on stderr."""
+    if answer["success"]:
+        click.echo(json.dumps(answer["result"], ensure_ascii=False, indent=2))
+    else:
+        error = answer["error"]
+        click.secho(f"{answer['outcome']}: ", fg="red", bold=True, nl=False, err=True)
+        note(f"{error['message']} ({error['code']}, blame: {error['blame']})")
+    bill = answer["bill"]
+    facts = [
+        f"{text} {bill[key]} {unit}"
+        for key, text, unit in (
+            ("runMs", "ran", "ms"),
+            ("queueMs", "queued", "ms"),
+            ("startMs", "started in", "ms"),
+            ("cpuMs", "cpu", "ms"),
+            ("peakMemoryMb", "memory", "MB"),
+        )
+        if bill.get(key) is not None
+    ]
+    note(f"request {answer['requestId']}: {', '.join(facts)}")
+    if not answer["success"]:
+        note(f"Its log: yunhan logs {name} --space {space} --request-id {answer['requestId']}")

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+
+from runtime.cli.client import ManagementClient
+from runtime.cli.connection import find_connection, read_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+space_option = click.option(
+    "--space", required=True, metavar="ID|NAME", help="Id of a space, or its name when unique."
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def remote_command(command: Callable[Concatenate[ManagementClient, P], R]) -> Callable[P, R]:
+    """Adds --endpoint and gives the command a client of the program as its first argument."""
+
+    @click.option(
+        "--endpoint",
+        metavar="URL",
+        help="The program to speak to, instead of the one that runs on this data directory.",
+    )
+    @functools.wraps(command)
+    def connected(*args: P.args, **kwargs: P.kwargs) -> R:
+        endpoint = kwargs.pop("endpoint", None)
+        connection = find_connection(read_settings(), str(endpoint) if endpoint else None)
+        return command(ManagementClient(connection), *args, **kwargs)
+
+    return connected

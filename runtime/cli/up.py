@@ -1,0 +1,45 @@
+"""`yunhan up`: everything in one process."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from runtime.cli.connection import read_settings
+from runtime.cli.errors import CliError
+
+
+@click.command
+def up() -> None:
+    """Run gateway, worker and embedded stores in this process, until Ctrl-C.
+
+    `yunhan config show` lists what can be set.
+    """
+    from runtime.data_dir import DataDirError
+    from runtime.errors import YunhanError
+    from runtime.lifecycle import run_up
+    from runtime.observe import configure_log
+    from runtime.sealing import MasterKeyError
+    from runtime.settings import SettingsError
+    from runtime.wiring.gateway import StartError
+    from sandbox.api import SandboxError
+
+    told = (DataDirError, MasterKeyError, SandboxError, SettingsError, StartError, YunhanError)
+    settings = read_settings()
+    configure_log(log_format=settings.log_format, level=settings.log_level)
+    try:
+        status = run_up(settings)
+    except Exception as error:
+        cause = _only_cause(error)
+        if not isinstance(cause, told):
+            raise
+        raise CliError(f"{cause}", next_step="`yunhan doctor` says what is missing.") from error
+    sys.exit(status)
+
+
+def _only_cause(error: Exception) -> Exception:
+    """The one error inside groups that hold nothing else."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,154 @@
+"""The data directory: its owner, its key files, and where a running program tells how to reach it.
+
+lock               held by the running program; a second one is refused
+master.key         seals every stored secret (development; production names its own file)
+access-key.json    the management key, for the command line on this machine
+running.json       endpoint and process id, present while the program serves
+documents/         the embedded document databases
+files/             the local file store
+code/              unpacked deployments
+    spool/             uploads under way
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from runtime.sealing import read_master_key, read_or_make_master_key, write_private_file
+from runtime.settings import Settings
+
+
+class DataDirError(Exception):
+    """The data directory cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """A management key pair (management API §1)."""
+
+    key_id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How to reach the program that owns a data directory."""
+
+    endpoint: str
+    pid: int
+
+
+class DataDir:
+    """Paths and small files below one data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.documents = self.root / "documents"
+        self.files = self.root / "files"
+        self.code = self.root / "code"
+        self._spool = self.root / "spool"
+        self._access_key = self.root / "access-key.json"
+        self._running = self.root / "running.json"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and working folders of sandboxes. In the temporary directory, because a unix socket's
+        path may have 107 bytes only; the same for every start of the same data directory."""
+        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"yunhan-{os.getuid()}-{name}"
+
+    def empty_spool(self) -> Path:
+        """The folder for uploads under way, made new; only the owner of the directory calls this."""
+        shutil.rmtree(self._spool, ignore_errors=True)
+        self._spool.mkdir(mode=0o700)
+        return self._spool
+
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """Be the one program of this directory. Raises DataDirError when another one runs."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DataDirError(
+                f"{self.root} cannot be used: {error.strerror}; set YUNHAN_DATA_DIR"
+            ) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                running = self.read_running()
+                where = f" (process {running.pid}, {running.endpoint})" if running else ""
+                raise DataDirError(
+                    f"another program uses {self.root}{where};"
+                    " stop it or set another YUNHAN_DATA_DIR"
+                ) from None
+            self._running.unlink(missing_ok=True)  # left by a program that was killed
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def announce(self, endpoint: str) -> Iterator[None]:
+        """Write how to reach us, for as long as we serve."""
+        content = {"endpoint": endpoint, "pid": os.getpid()}
+        write_private_file(self._running, orjson.dumps(content) + b"\n")
+        try:
+            yield
+        finally:
+            self._running.unlink(missing_ok=True)
+
+    def read_running(self) -> Running | None:
+        """How to reach the running program; None when none says so."""
+        try:
+            content = orjson.loads(self._running.read_bytes())
+            return Running(endpoint=content["endpoint"], pid=content["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def read_access_key(self) -> AccessKey | None:
+        """The generated management key; None before the first start."""
+        try:
+            content = orjson.loads(self._access_key.read_bytes())
+            return AccessKey(key_id=content["accessKeyId"], secret=content["accessKeySecret"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def access_key(self, settings: Settings) -> AccessKey:
+        """The management key: of the settings, else of the file, else a new one."""
+        secret = settings.access_key_secret.get_secret_value()
+        if bool(settings.access_key_id) != bool(secret):
+            raise DataDirError(
+                "set both YUNHAN_ACCESS_KEY_ID and YUNHAN_ACCESS_KEY_SECRET, or none of them"
+            )
+        if settings.access_key_id:
+            key = AccessKey(key_id=settings.access_key_id, secret=secret)
+        else:
+            key = self.read_access_key() or AccessKey(
+                key_id="yk" + secrets.token_hex(10), secret=secrets.token_urlsafe(30)
+            )
+        content = {"accessKeyId": key.key_id, "accessKeySecret": key.secret}
+        write_private_file(self._access_key, orjson.dumps(content) + b"\n")
+        return key
+
+    def master_key(self, settings: Settings) -> bytes:
+        """Raises MasterKeyError, or DataDirError in production without YUNHAN_MASTER_KEY_FILE."""
+        if settings.master_key_file is not None:
+            return read_master_key(settings.master_key_file)
+        if settings.production:
+            raise DataDirError(
+                "YUNHAN_ENV=production needs YUNHAN_MASTER_KEY_FILE;"
+                " make one: head -c 32 /dev/urandom | base64 > master.key"
+            )
+        return read_or_make_master_key(self.root / "master.key")

@@ -1,0 +1,79 @@
+"""The error tree. Blame is part of the type, the code is stable, the message says what to do.
+
+    YunhanError
+      CallerError      the request is at fault; repeating it unchanged is useless
+      OursError        we are at fault or overloaded; repeating it later may help
+
+What a *function* did is never an exception here: it is an `Outcome`.
+
+`code` is what `/client` and `/server` answer (spec: functions (g)); the management API and the
+HTTP trigger map it in `runtime.gateway.errors`, the only place that knows HTTP statuses.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sandbox.api import Blame
+
+
+class YunhanError(Exception):
+    """Base. `code` is stable and machine readable, `message` is for people."""
+
+    blame: ClassVar[Blame] = Blame.OURS
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class CallerError(YunhanError):
+    """The caller has to change the request."""
+
+    blame = Blame.CALLER
+
+
+class OursError(YunhanError):
+    """We failed; `retry_after_s` is set when trying again later makes sense."""
+
+    def __init__(self, code: str, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+class NotFoundError(CallerError):
+    """Something that the caller named does not exist."""
+
+
+class ConflictError(CallerError):
+    """Something that the caller wants to make exists already, or changed meanwhile."""
+
+
+class InvalidParameterError(CallerError):
+    """A parameter breaks a rule. `parameter` names it."""
+
+    def __init__(self, parameter: str, message: str, *, code: str | None = None) -> None:
+        super().__init__(code or f"InvalidParameter.{parameter}", message)
+        self.parameter = parameter
+
+
+class TokenError(CallerError):
+    """Token trouble: the SDK authorizes again and repeats the call once (client protocol §6)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("GATEWAY_INVALID_TOKEN", message)
+
+
+class OverloadedError(OursError):
+    """Refused at once because a bound is reached (design decision 13)."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__("Throttling.Api.Concurrency", message, retry_after_s=retry_after_s)
+
+
+class UnavailableError(OursError):
+    """A part that we need (database, store, queue) does not answer."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__("InternalServerError", message, retry_after_s=retry_after_s)

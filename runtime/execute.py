@@ -1,0 +1,225 @@
+"""One job: lease a sandbox, run it, make the outcome and the record.
+
+Once a job is here, every path ends in exactly one Outcome and one InvocationRecord; our own failures
+become outcomes with our blame. Only cancellation (the worker stops without grace) is re-raised, after
+the record was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from runtime.errors import OursError
+from runtime.messages import Bill, InvocationRecord, Job, Outcome
+from runtime.pool import Lease, SandboxPool
+from runtime.pool_state import SandboxClass, SandboxKey
+from runtime.ports import Clock, RecordSink
+from runtime.slots import Slot
+from sandbox.api import (
+    Ending,
+    Fault,
+    Invocation,
+    LogLevel,
+    LogLine,
+    OutcomeKind,
+    SandboxError,
+)
+from sandbox.node_runtimes import nearest, parse_runtime
+
+_log = structlog.get_logger(__name__)
+
+
+class ServiceCalls(Protocol):
+    """Answers `ctx.mpserverless` (`runtime.services.calls`)."""
+
+    async def answer_function(
+        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+    ) -> bytes:
+        """The JSON text of an envelope; never raises but for cancellation."""
+
+
+class _JobHost:
+    """What one invocation reaches outside its sandbox; collects its log lines."""
+
+    __slots__ = ("_calls", "_job", "_slot", "cut", "lines")
+
+    def __init__(self, job: Job, slot: Slot, calls: ServiceCalls) -> None:
+        self._job = job
+        self._slot = slot
+        self._calls = calls
+        self.lines: list[LogLine] = []
+        self.cut = False
+
+    def on_log(self, lines: Sequence[LogLine], *, cut: bool) -> None:
+        self.lines.extend(lines)
+        self.cut = self.cut or cut
+
+    async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
+        return await self._calls.answer_function(
+            self._job, self._slot, method, params, user_id=user_id
+        )
+
+
+@dataclass(slots=True)
+class _Run:
+    """When one job was taken (wall clock) and began to run (monotonic)."""
+
+    queue_ms: float
+    started_ms: int
+    began: float
+
+
+class Executor:
+    """Runs jobs in the pool's sandboxes."""
+
+    def __init__(
+        self,
+        *,
+        pool: SandboxPool,
+        calls: ServiceCalls,
+        records: RecordSink,
+        clock: Clock,
+        node_majors: Sequence[int],
+    ) -> None:
+        self._pool = pool
+        self._calls = calls
+        self._records = records
+        self._clock = clock
+        self._node_majors = tuple(node_majors)
+
+    async def run(self, job: Job, slot: Slot, *, queue_ms: float) -> Outcome:
+        """See the module. `slot` is held by the caller and may be lent to children meanwhile."""
+        host = _JobHost(job, slot, self._calls)
+        lease: Lease | None = None
+        run = _Run(queue_ms, self._clock.now_ms(), self._clock.monotonic())
+        try:
+            lease = await self._pool.lease(self._key(job), job, host)
+            run.began = self._clock.monotonic()
+            ending = lease.failed or await self._invoke(lease, job, host)
+        except OursError as error:
+            ending = _our_ending(OutcomeKind.REFUSED, error.code, str(error))
+        except SandboxError as error:
+            ending = _our_ending(OutcomeKind.SANDBOX_LOST, "SandboxError", str(error))
+            _log.error(
+                "sandbox_failed", function=job.function, space=job.space_id, error=str(error)
+            )
+        except asyncio.CancelledError:
+            lost = worker_lost(job.request_id)
+            ending = Ending(kind=lost.kind, fault=lost.fault, reusable=False)
+            self._finish(job, host, ending, lease=lease, run=run)
+            raise
+        except Exception as error:  # noqa: BLE001 - every path ends in one outcome
+            _log.exception("execute_failed", function=job.function, request_id=job.request_id)
+            ending = _our_ending(OutcomeKind.SANDBOX_LOST, "InternalError", type(error).__name__)
+        return self._finish(job, host, ending, lease=lease, run=run)
+
+    def _key(self, job: Job) -> SandboxKey:
+        wanted = parse_runtime(job.code.runtime)
+        return SandboxKey(
+            job.space_id,
+            job.code.deployment_id,
+            SandboxClass(nearest(self._node_majors, wanted), job.limits.memory_mb),
+            job.limits.concurrency,
+        )
+
+    async def _invoke(self, lease: Lease, job: Job, host: _JobHost) -> Ending:
+        if lease.cold:
+            self._tell_substitution(job)
+        reusable = False
+        try:
+            ending = await lease.sandbox.run(
+                Invocation(
+                    request_id=job.request_id,
+                    args=job.args,
+                    env=job.function_env(),
+                    timeout_s=job.limits.timeout_s,
+                ),
+                host,
+            )
+            reusable = ending.reusable
+            return ending
+        finally:
+            self._pool.release(lease, reusable=reusable)
+
+    def _tell_substitution(self, job: Job) -> None:
+        wanted = parse_runtime(job.code.runtime)
+        used = nearest(self._node_majors, wanted)
+        if used != wanted:
+            _log.info(
+                "runtime_substituted",
+                space=job.space_id,
+                function=job.function,
+                asked=job.code.runtime,
+                runs_on=f"Node.js {used}",
+            )
+
+    def _finish(
+        self,
+        job: Job,
+        host: _JobHost,
+        ending: Ending,
+        *,
+        lease: Lease | None,
+        run: _Run,
+    ) -> Outcome:
+        run_ms = ending.usage.run_ms
+        if run_ms is None:
+            run_ms = (self._clock.monotonic() - run.began) * 1000
+        bill = Bill(
+            queue_ms=run.queue_ms,
+            cold=lease.cold if lease else False,
+            start_ms=lease.start_ms if lease else 0.0,
+            run_ms=run_ms,
+            cpu_ms=ending.usage.cpu_ms,
+            peak_memory_mb=ending.usage.peak_memory_mb,
+        )
+        lines = list(host.lines)
+        if ending.fault is not None:
+            lines.append(_fault_line(ending, self._clock.now_ms()))
+        self._records.append(
+            InvocationRecord(
+                request_id=job.request_id,
+                job_id=job.job_id,
+                space_id=job.space_id,
+                function=job.function,
+                deployment_id=job.code.deployment_id,
+                source=job.source,
+                started_ms=run.started_ms,
+                kind=ending.kind,
+                fault=ending.fault,
+                bill=bill,
+                lines=tuple(lines),
+                lines_cut=host.cut,
+                parent_request_id=job.parent_request_id,
+            )
+        )
+        return Outcome(
+            request_id=job.request_id,
+            kind=ending.kind,
+            value=ending.value,
+            fault=ending.fault,
+            bill=bill,
+        )
+
+
+def worker_lost(request_id: str) -> Outcome:
+    """The outcome of a job whose worker stopped without waiting for it."""
+    fault = Fault(name="WorkerStopped", message="the worker stopped during the call")
+    return Outcome(request_id=request_id, kind=OutcomeKind.WORKER_LOST, fault=fault)
+
+
+def _our_ending(kind: OutcomeKind, name: str, message: str) -> Ending:
+    return Ending(kind=kind, fault=Fault(name=name, message=message, code=name), reusable=False)
+
+
+def _fault_line(ending: Ending, now_ms: int) -> LogLine:
+    """The last line of a failed invocation's log: what its author has to know."""
+    fault = ending.fault
+    assert fault is not None
+    text = fault.stack or f"{fault.name}: {fault.message}"
+    return LogLine(level=LogLevel.ERROR, time_ms=now_ms, text=f"[{ending.kind.value}] {text}")

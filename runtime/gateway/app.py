@@ -1,0 +1,62 @@
+"""The gateway's aiohttp application: which handler answers which path. No logic."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from runtime.gateway.client_api import ClientApi
+from runtime.gateway.health import HealthApi
+from runtime.gateway.request_id import add_request_id, request_id_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(
+    *,
+    client: ClientApi,
+    management: Handler,
+    upload: Handler,
+    download: Handler,
+    health: HealthApi,
+) -> web.Application:
+    """All routes of one gateway."""
+    app = web.Application(middlewares=[_json_errors])
+    app.on_response_prepare.append(add_request_id)
+    app.router.add_post("/client", client.handle)
+    # An endpoint with a trailing slash gives this path: the SDK only joins texts (client protocol §1).
+    app.router.add_post("//client", client.handle)
+    app.router.add_get("/", management)
+    app.router.add_post("/", management)
+    app.router.add_put("/oss/deployments/{deployment_id}.zip", upload)
+    app.router.add_get("/oss/deployments/{deployment_id}.zip", download)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", health.metrics)
+    return app
+
+
+@web.middleware
+async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers of the framework itself (404, 405, ...) as JSON: no client of ours reads HTML."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        code = "NotFound" if error.status == 404 else error.reason.replace(" ", "")
+        body = {
+            "success": False,
+            "error": {"code": code, "message": f"{request.method} {request.path}: {error.reason}"},
+            "requestId": request_id_of(request),
+        }
+        allow = error.headers.get("Allow")
+        return web.Response(
+            status=error.status,
+            body=orjson.dumps(body),
+            content_type="application/json",
+            charset="utf-8",
+            headers={"Allow": allow} if allow else None,
+        )

@@ -1,0 +1,22 @@
+"""Which actions exist: the one table of names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from runtime.gateway.management import deployments, functions, invocations, logs, server, spaces
+from runtime.gateway.management.deps import ManagementDeps
+from runtime.gateway.management.parameters import Parameters
+
+Action = Callable[[ManagementDeps, Parameters], Awaitable[Mapping[str, Any]]]
+"""Answers without `RequestId`, or raises YunhanError or ApiError."""
+
+ACTIONS: Mapping[str, Action] = {
+    **spaces.ACTIONS,
+    **functions.ACTIONS,
+    **deployments.ACTIONS,
+    **invocations.ACTIONS,
+    **logs.ACTIONS,
+    **server.ACTIONS,
+}

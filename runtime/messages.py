@@ -1,0 +1,215 @@
+"""The messages of the way of a job. Frozen: a change is a copy (`dataclasses.replace`).
+
+Job -> (queue, worker, sandbox) -> Outcome, and beside it one InvocationRecord.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sandbox.api import Blame, Fault, LogLine, OutcomeKind
+
+
+class Source(StrEnum):
+    """Where a job came from; the value is what a function reads in `ctx.env.MP_SOURCE`."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    FUNCTION = "function"
+    HTTP = "http"
+    TIMING = "timing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionLimits:
+    """Limits of one function, as they hold for one job."""
+
+    timeout_s: float = 5.0
+    memory_mb: int = 256
+    concurrency: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """Which immutable code runs: the deployment and the SHA-256 (hex) of its zip."""
+
+    deployment_id: str
+    digest: str
+    runtime: str = "nodejs14"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """The end user behind a call. All None: nobody (trigger, timer, management)."""
+
+    user_id: str | None = None
+    app_id: str | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A request to run a function. Carries everything a worker needs, so that it asks nobody."""
+
+    job_id: str
+    request_id: str
+    space_id: str
+    function: str
+    code: Code
+    limits: FunctionLimits
+    args: bytes
+    """JSON text (UTF-8) that becomes `ctx.args`."""
+    source: Source
+    principal: Principal = field(default_factory=Principal)
+    client_ip: str | None = None
+    user_agent: str | None = None
+    depth: int = 0
+    """0 for a call from outside, parent's depth + 1 for a call by a function."""
+    parent_request_id: str | None = None
+    wait_ms: int = 30_000
+    """How long the job may wait before it starts, counted by whoever holds it; then it is `expired`."""
+
+    def function_env(self) -> dict[str, str]:
+        """The `MP_*` keys of `ctx.env` (spec: functions (a)): absent keys are absent."""
+        env = {"MP_SPACE_ID": self.space_id, "MP_SOURCE": self.source.value}
+        if self.source is Source.CLIENT:
+            if self.user_agent:
+                env["MP_USER_AGENT"] = self.user_agent
+            if self.client_ip:
+                env["MP_CLIENT_IP"] = self.client_ip
+            if self.principal.app_id and self.principal.provider:
+                env["MP_APP_ID"] = self.principal.app_id
+        return env
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What an invocation cost. Milliseconds and megabytes; None = not known."""
+
+    queue_ms: float = 0.0
+    """From acceptance to the lease of a sandbox's slot."""
+    cold: bool = False
+    """True when a sandbox was started or loaded for this invocation."""
+    start_ms: float = 0.0
+    """Waiting for a sandbox: start, code fetch and load (0 when warm)."""
+    run_ms: float = 0.0
+    cpu_ms: float | None = None
+    peak_memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an invocation ended: exactly one per job on every path.
+
+    `value` is JSON text, present exactly when `kind` is `ok`; `fault` exactly when it is not.
+    """
+
+    request_id: str
+    kind: OutcomeKind
+    value: bytes | None = None
+    fault: Fault | None = None
+    bill: Bill = field(default_factory=Bill)
+
+    @property
+    def ok(self) -> bool:
+        return self.kind is OutcomeKind.OK
+
+    @property
+    def blame(self) -> Blame | None:
+        return self.kind.blame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationRecord:
+    """One document per invocation: outcome, bill and log lines. Kept, queried and deleted as one."""
+
+    request_id: str
+    job_id: str
+    space_id: str
+    function: str
+    deployment_id: str
+    source: Source
+    started_ms: int
+    """Wall clock, ms since 1970, when the worker took the job."""
+    kind: OutcomeKind
+    fault: Fault | None
+    bill: Bill
+    lines: tuple[LogLine, ...]
+    lines_cut: bool
+    parent_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function of a space: its settings and the live deployment. Times in ms since 1970."""
+
+    name: str
+    desc: str = ""
+    runtime: str = "nodejs14"
+    timeout_s: int = 5
+    memory_mb: int = 256
+    concurrency: int = 1
+    http_path: str = ""
+    timer_cron: str = ""
+    timer_payload: str = ""
+    created_ms: int = 0
+    modified_ms: int = 0
+    live_deployment_id: str | None = None
+    live_digest: str | None = None
+
+
+class SpaceStatus(StrEnum):
+    """A paused space refuses calls; its administration goes on."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """A tenant with all its functions: the one aggregate of the control plane.
+
+    Every change to a space or one of its functions replaces the whole value under the next
+    `revision` (compare-and-set), so that a cache needs to compare one number.
+    `client_secret_sealed` and `private_key_sealed` are ciphertext (see `runtime.sealing`).
+    """
+
+    space_id: str
+    name: str
+    desc: str = ""
+    status: SpaceStatus = SpaceStatus.RUNNING
+    client_secret_sealed: bytes = field(repr=False)
+    private_key_sealed: bytes = field(repr=False)
+    public_key_pem: str
+    created_ms: int
+    modified_ms: int
+    revision: int = 1
+    functions: Mapping[str, Function] = field(default_factory=dict)
+
+
+class DeploymentStatus(StrEnum):
+    """States of a deployment; the last two are the original's filter values."""
+
+    CREATED = "CREATED"
+    UPLOADED = "UPLOADED"
+    DEPLOY_SUCCESS = "DEPLOY_SUCCESS"
+    DEPLOY_FAILED = "DEPLOY_FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One immutable code package of a function. `digest` is set once, with the upload."""
+
+    deployment_id: str
+    space_id: str
+    function: str
+    version_no: str
+    status: DeploymentStatus = DeploymentStatus.CREATED
+    digest: str | None = None
+    size_bytes: int = 0
+    failure: str = ""
+    """Why the upload was refused; for people."""
+    created_ms: int
+    modified_ms: int

@@ -1,0 +1,43 @@
+"""The program's own log: structlog to stdout, JSON for machines, text on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import orjson
+import structlog
+
+
+def configure_log(*, log_format: Literal["auto", "json", "text"], level: str) -> None:
+    """Set up structlog once, at program start. Other libraries' warnings go the same way."""
+    text = log_format == "text" or (log_format == "auto" and sys.stdout.isatty())
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if text:
+        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+        structlog.configure(
+            processors=shared,
+            wrapper_class=structlog.make_filtering_bound_logger(lowest),
+            logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+            cache_logger_on_first_use=False,
+        )
+    else:
+        shared += [structlog.processors.format_exc_info, _render_json]
+        structlog.configure(
+            processors=shared,
+            wrapper_class=structlog.make_filtering_bound_logger(lowest),
+            logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+            cache_logger_on_first_use=False,
+        )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+
+
+def _render_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> bytes:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)

@@ -1,0 +1,160 @@
+"""The view of spaces that calls use: in memory, never older than `control_max_age_s`.
+
+A warm call reads no document (design decision 3). One poll compares the revisions of all cached spaces;
+what changed is read again. Changes made by this process are seen at once (`invalidate`), changes by others
+after a poll. When the database does not answer, views grow too old and calls are refused as unavailable,
+because a revoked or deleted space must not live on in a cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from runtime.errors import NotFoundError, UnavailableError
+from runtime.messages import Function, Space, SpaceStatus
+from runtime.ports import Clock, ControlStore
+from runtime.sealing import SecretBox
+from runtime.services.spaces import client_secret_context
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceView:
+    """What a call needs of its space."""
+
+    space_id: str
+    status: SpaceStatus
+    client_secret: bytes = field(repr=False)
+    public_key_pem: str
+    functions: Mapping[str, Function]
+    revision: int
+
+
+@dataclass(slots=True)
+class _Cached:
+    view: SpaceView | None
+    """None: there is no such space."""
+    checked: float
+
+
+def unknown_space(space_id: str) -> NotFoundError:
+    """The error for an id that no space has."""
+    return NotFoundError("InvalidSpaceId.NotFound", f"there is no space {space_id}")
+
+
+class SpaceDirectory:
+    """See the module. `on_read` is told of every view read from the store (None: no such space)."""
+
+    def __init__(
+        self,
+        *,
+        store: ControlStore,
+        box: SecretBox,
+        clock: Clock,
+        max_age_s: float,
+        poll_s: float,
+        max_spaces: int,
+    ) -> None:
+        self._store = store
+        self._box = box
+        self._clock = clock
+        self._max_age_s = max_age_s
+        self._poll_s = poll_s
+        self._max_spaces = max_spaces
+        self._cached: OrderedDict[str, _Cached] = OrderedDict()
+        self._loading: dict[str, asyncio.Lock] = {}
+        self._changes = 0
+        self.on_read: Callable[[str, SpaceView | None], None] = lambda _id, _view: None
+
+    def __len__(self) -> int:
+        return len(self._cached)
+
+    async def get(self, space_id: str) -> SpaceView:
+        """The space as it was at most `max_age_s` ago.
+
+        Raises NotFoundError (InvalidSpaceId.NotFound) or UnavailableError."""
+        cached = self._fresh(space_id)
+        if cached is None:
+            cached = await self._load(space_id)
+        if cached.view is None:
+            raise unknown_space(space_id)
+        return cached.view
+
+    def invalidate(self, space_id: str) -> None:
+        """Forget what is known of a space; the next call reads it."""
+        self._changes += 1
+        self._cached.pop(space_id, None)
+
+    async def run(self) -> None:
+        """Poll for ever. A database that does not answer is logged and tried again."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                await self.poll()
+            except UnavailableError as error:
+                _log.warning("control_poll_failed", error=str(error))
+
+    async def poll(self) -> None:
+        """Compare every cached space once. Raises UnavailableError."""
+        began = self._clock.monotonic()
+        known = list(self._cached)
+        if not known:
+            return
+        stored = await self._store.revisions(known)
+        for space_id in known:
+            cached = self._cached.get(space_id)
+            if cached is None:
+                continue
+            revision = cached.view.revision if cached.view else None
+            if stored.get(space_id) == revision:
+                cached.checked = max(cached.checked, began)
+            else:
+                self.invalidate(space_id)
+
+    def _fresh(self, space_id: str) -> _Cached | None:
+        cached = self._cached.get(space_id)
+        if cached is None or self._clock.monotonic() - cached.checked > self._max_age_s:
+            return None
+        self._cached.move_to_end(space_id)
+        return cached
+
+    async def _load(self, space_id: str) -> _Cached:
+        lock = self._loading.setdefault(space_id, asyncio.Lock())
+        try:
+            async with lock:
+                cached = self._fresh(space_id)  # another call may have loaded it meanwhile
+                return cached if cached is not None else await self._read(space_id)
+        finally:
+            if not lock.locked():
+                self._loading.pop(space_id, None)
+
+    async def _read(self, space_id: str) -> _Cached:
+        changes = self._changes
+        began = self._clock.monotonic()
+        space = await self._store.read_space(space_id)
+        cached = _Cached(self._view(space) if space else None, began)
+        if changes == self._changes:  # else it may be older than the change
+            self.on_read(space_id, cached.view)
+            self._cached[space_id] = cached
+            self._cached.move_to_end(space_id)
+            while len(self._cached) > self._max_spaces:
+                self._cached.popitem(last=False)
+        return cached
+
+    def _view(self, space: Space) -> SpaceView:
+        return SpaceView(
+            space_id=space.space_id,
+            status=space.status,
+            client_secret=self._box.open(
+                space.client_secret_sealed, context=client_secret_context(space.space_id)
+            ),
+            public_key_pem=space.public_key_pem,
+            functions=space.functions,
+            revision=space.revision,
+        )

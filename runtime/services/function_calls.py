@@ -1,0 +1,86 @@
+"""What a running function may call through `ctx.mpserverless`: in this version, other functions.
+
+The channel is the identity: the job that runs in the sandbox says which space and which user this is,
+nothing that the sandbox sends does (design decision 4). A child runs on the same worker in a free slot or
+its parent's (`runtime.slots`), never through the queue, so waiting parents cannot starve their children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+
+from runtime.errors import CallerError, OursError, YunhanError
+from runtime.ids import new_request_id
+from runtime.messages import Job, Outcome, Source
+from runtime.services import envelope, methods
+from runtime.services.directory import SpaceDirectory
+from runtime.services.invoke import JobFactory
+from runtime.slots import Slot
+
+_log = structlog.get_logger(__name__)
+
+RunChild = Callable[[Job, Slot], Awaitable[Outcome]]
+
+
+class FunctionCalls:
+    """Implements `runtime.execute.ServiceCalls`."""
+
+    def __init__(self, *, directory: SpaceDirectory, jobs: JobFactory, depth_max: int) -> None:
+        self._directory = directory
+        self._jobs = jobs
+        self._depth_max = depth_max
+        self._run_child: RunChild | None = None
+
+    def attach(self, run_child: RunChild) -> None:
+        """The worker that runs children; it needs this object first."""
+        self._run_child = run_child
+
+    async def answer_function(
+        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+    ) -> bytes:
+        """The JSON text of an envelope; never raises but for cancellation."""
+        request_id = new_request_id()
+        error: YunhanError
+        try:
+            if method == methods.INVOKE:
+                return await self._invoke(job, slot, params, user_id=user_id, request_id=request_id)
+            error = methods.unserved(method)
+        except YunhanError as raised:
+            error = raised
+        except Exception:  # noqa: BLE001 - a function gets an answer to every call
+            _log.exception("service_call_failed", method=method, request_id=request_id)
+            error = OursError(
+                "InternalServerError", f"{method} failed on our side (request {request_id})"
+            )
+        return envelope.failure(error.code, error.message, request_id=request_id)
+
+    async def _invoke(
+        self, parent: Job, slot: Slot, params: bytes, *, user_id: str | None, request_id: str
+    ) -> bytes:
+        if self._run_child is None:
+            raise RuntimeError("attach was not called")
+        if parent.depth >= self._depth_max:
+            raise CallerError(
+                "FunctionCallDepth.Exceeded",
+                f"{parent.function} is call number {parent.depth + 1} in a chain of functions that call"
+                f" functions; at most {self._depth_max} calls deep are allowed",
+            )
+        wanted = methods.parse_invoke(methods.parse_params(params))
+        space = await self._directory.get(parent.space_id)
+        principal = (
+            parent.principal if user_id is None else replace(parent.principal, user_id=user_id)
+        )
+        job = self._jobs.make(
+            space,
+            wanted.function,
+            wanted.args,
+            source=Source.FUNCTION,
+            request_id=request_id,
+            principal=principal,
+            depth=parent.depth + 1,
+            parent_request_id=parent.request_id,
+        )
+        return envelope.of_outcome(await self._run_child(job, slot))

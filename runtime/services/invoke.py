@@ -1,0 +1,163 @@
+"""From "run this function" to a job, and through the queue to its outcome."""
+
+from __future__ import annotations
+
+from runtime.errors import CallerError, InvalidParameterError, NotFoundError
+from runtime.ids import new_job_id
+from runtime.messages import (
+    Code,
+    Function,
+    FunctionLimits,
+    Job,
+    Outcome,
+    Principal,
+    Source,
+    SpaceStatus,
+)
+from runtime.ports import Queue
+from runtime.services.directory import SpaceDirectory, SpaceView
+
+_NOBODY = Principal()
+
+
+class JobFactory:
+    """Makes jobs: finds the function and its live code, checks sizes, fixes the limits."""
+
+    def __init__(
+        self, *, args_max_bytes: int, timeout_sync_max_s: int, queue_wait_s: float
+    ) -> None:
+        self._args_max_bytes = args_max_bytes
+        self._timeout_sync_max_s = timeout_sync_max_s
+        self._wait_ms = int(queue_wait_s * 1000)
+
+    def make(
+        self,
+        space: SpaceView,
+        function: str,
+        args: bytes,
+        *,
+        source: Source,
+        request_id: str,
+        principal: Principal = _NOBODY,
+        client_ip: str | None = None,
+        user_agent: str | None = None,
+        timeout_cap_s: float | None = None,
+        depth: int = 0,
+        parent_request_id: str | None = None,
+    ) -> Job:
+        """A synchronous job. `args` is JSON text; `timeout_cap_s` shortens the function's own limit.
+
+        Raises CallerError for an unknown or undeployed function, a paused space or too large arguments.
+        """
+        require_running(space)
+        if len(args) > self._args_max_bytes:
+            raise InvalidParameterError(
+                "functionArgs",
+                f"the arguments for {function} have {len(args)} bytes,"
+                f" at most {self._args_max_bytes} are allowed",
+                code="RequestContentLength.Exceeded",
+            )
+        settings = space.functions.get(function)
+        if settings is None:
+            raise NotFoundError(
+                "FunctionNotFound", f"there is no function {function} in space {space.space_id}"
+            )
+        cap_s = min(self._timeout_sync_max_s, timeout_cap_s or self._timeout_sync_max_s)
+        return Job(
+            job_id=new_job_id(),
+            request_id=request_id,
+            space_id=space.space_id,
+            function=function,
+            code=_live_code(settings),
+            limits=FunctionLimits(
+                timeout_s=min(settings.timeout_s, cap_s),
+                memory_mb=settings.memory_mb,
+                concurrency=settings.concurrency,
+            ),
+            args=args,
+            source=source,
+            principal=principal,
+            client_ip=client_ip,
+            user_agent=user_agent,
+            depth=depth,
+            parent_request_id=parent_request_id,
+            wait_ms=self._wait_ms,
+        )
+
+
+class InvokeService:
+    """Calls from outside: the job goes through the queue."""
+
+    def __init__(self, *, directory: SpaceDirectory, queue: Queue, jobs: JobFactory) -> None:
+        self._directory = directory
+        self._queue = queue
+        self._jobs = jobs
+
+    async def invoke(
+        self,
+        space_id: str,
+        function: str,
+        args: bytes,
+        *,
+        source: Source,
+        request_id: str,
+        timeout_cap_s: float | None = None,
+    ) -> Outcome:
+        """A call of the management side, without an end user. Raises YunhanError when it was not run."""
+        space = await self._directory.get(space_id)
+        job = self._jobs.make(
+            space,
+            function,
+            args,
+            source=source,
+            request_id=request_id,
+            timeout_cap_s=timeout_cap_s,
+        )
+        return await self._queue.call(job)
+
+    async def invoke_as(
+        self,
+        space: SpaceView,
+        function: str,
+        args: bytes,
+        *,
+        source: Source,
+        request_id: str,
+        principal: Principal,
+        client_ip: str | None,
+        user_agent: str | None,
+    ) -> Outcome:
+        """A call by an end user. Raises YunhanError when it was not run."""
+        job = self._jobs.make(
+            space,
+            function,
+            args,
+            source=source,
+            request_id=request_id,
+            principal=principal,
+            client_ip=client_ip,
+            user_agent=user_agent,
+        )
+        return await self._queue.call(job)
+
+
+def require_running(space: SpaceView) -> None:
+    """Raises CallerError when the space was paused."""
+    if space.status is not SpaceStatus.RUNNING:
+        raise CallerError(
+            "InvalidSpace.NotInService",
+            f"space {space.space_id} is paused; its owner can resume it (yunhan space resume)",
+        )
+
+
+def _live_code(function: Function) -> Code:
+    if function.live_deployment_id is None or function.live_digest is None:
+        raise NotFoundError(
+            "FunctionNotDeployed",
+            f"function {function.name} has no code yet; deploy some (yunhan deploy)",
+        )
+    return Code(
+        deployment_id=function.live_deployment_id,
+        digest=function.live_digest,
+        runtime=function.runtime,
+    )

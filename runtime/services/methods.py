@@ -1,0 +1,79 @@
+"""The wire methods of the SDKs: which exist, which are built, and their parameters.
+
+One table for `/client`, `/server` and the channel of a sandbox, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.errors import CallerError, InvalidParameterError
+from runtime.services.json_text import parse_json, write_json
+
+ANONYMOUS_AUTHORIZE = "serverless.auth.user.anonymousAuthorize"
+AUTHORIZE = "serverless.auth.user.authorize"
+INVOKE = "serverless.function.runtime.invoke"
+
+WITHOUT_TOKEN = frozenset({ANONYMOUS_AUTHORIZE, AUTHORIZE})
+"""Methods that a client calls before it has a token."""
+
+NOT_YET = frozenset(
+    {
+        AUTHORIZE,
+        "serverless.auth.user.getProfileInfo",
+        "serverless.db.default.execute",
+        "serverless.file.resource.generateProximalSign",
+        "serverless.file.resource.report",
+        "serverless.file.resource.info",
+        "serverless.file.resource.delete",
+        "serverless.http.proxy.request",
+        "serverless.redis.cli",
+        "inner.method.billing.report",
+    }
+)
+"""Methods that the SDKs send and this version does not serve."""
+
+
+def unserved(method: str) -> CallerError:
+    """The error for a method that is not (yet) served."""
+    if method in NOT_YET:
+        return CallerError(
+            "ServiceNotAvailable", f"{method} is not available yet in this version of Yunhan"
+        )
+    return CallerError("InvalidMethod.NotFound", f"there is no method {method[:128]}")
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeParams:
+    """Parameters of `INVOKE`; `args` is JSON text."""
+
+    function: str
+    args: bytes
+
+
+def parse_params(text: bytes | str | None) -> Mapping[str, Any]:
+    """The parameter object of any method; absent is empty. Raises InvalidParameterError."""
+    if not text:
+        return {}
+    try:
+        params = parse_json(text)
+    except ValueError as error:
+        raise _bad_params(f"params is no JSON text: {error}") from None
+    if not isinstance(params, dict):
+        raise _bad_params("params must be the JSON text of an object")
+    return params
+
+
+def parse_invoke(params: Mapping[str, Any]) -> InvokeParams:
+    """Raises InvalidParameterError. Arguments that are absent or null become `{}` (functions (a))."""
+    function = params.get("functionTarget")
+    if not isinstance(function, str) or not function:
+        raise InvalidParameterError("functionTarget", "functionTarget must name a function")
+    args = params.get("functionArgs")
+    return InvokeParams(function[:256], b"{}" if args is None else write_json(args))
+
+
+def _bad_params(message: str) -> InvalidParameterError:
+    return InvalidParameterError("params", message, code="InvalidParams.Format")

@@ -1,0 +1,59 @@
+"""What a failed invocation is called towards the SDKs (spec: functions (g))."""
+
+from __future__ import annotations
+
+from runtime.messages import Outcome
+from sandbox.api import Fault, OutcomeKind
+
+BIZ_ERROR = "FunctionBizError"
+TIMEOUT = "RequestTimeout"
+SERVER_ERROR = "FunctionServerError"
+THROTTLED = "Throttling.Api.Concurrency"
+EXHAUSTED = "FunctionResourceExhausted"
+CANCELLED = "RequestCancelled"
+
+_CODES = {
+    OutcomeKind.TIMEOUT: TIMEOUT,
+    OutcomeKind.SANDBOX_LOST: SERVER_ERROR,
+    OutcomeKind.WORKER_LOST: SERVER_ERROR,
+    OutcomeKind.EXPIRED: SERVER_ERROR,
+    OutcomeKind.REFUSED: THROTTLED,
+    OutcomeKind.CANCELLED: CANCELLED,
+}
+"""Every other kind is the function's fault: `BIZ_ERROR`, never the thrown error's own code."""
+
+_TEXTS = {
+    OutcomeKind.TIMEOUT: "the function did not finish within its time limit",
+    OutcomeKind.OUT_OF_MEMORY: "the function used more memory than its limit",
+    OutcomeKind.EXITED: "the function ended its process",
+    OutcomeKind.CRASHED: "the function's process crashed",
+    OutcomeKind.NO_RESULT: "the function ended without a result",
+    OutcomeKind.EXPIRED: "the call waited too long for a free slot and was not run",
+    OutcomeKind.REFUSED: "the server is busy; try again",
+    OutcomeKind.CANCELLED: "the call was given up",
+}
+
+
+def sdk_error(outcome: Outcome) -> tuple[str, str]:
+    """Code and message of a failed outcome. A stack is never part of it.
+
+    A thrown error that has a code of its own shows it as `code:message`. Raises ValueError for `ok`.
+    """
+    if outcome.ok:
+        raise ValueError(f"invocation {outcome.request_id} did not fail")
+    fault = outcome.fault
+    if fault is None:
+        return _code(outcome, None), _text(outcome.kind)
+    if outcome.kind is OutcomeKind.FUNCTION_ERROR:
+        return BIZ_ERROR, f"{fault.code}:{fault.message}" if fault.code else fault.message
+    return _code(outcome, fault), fault.message or _text(outcome.kind)
+
+
+def _code(outcome: Outcome, fault: Fault | None) -> str:
+    if outcome.kind is OutcomeKind.REFUSED and fault is not None and fault.code == EXHAUSTED:
+        return EXHAUSTED
+    return _CODES.get(outcome.kind, BIZ_ERROR)
+
+
+def _text(kind: OutcomeKind) -> str:
+    return _TEXTS.get(kind, f"the call ended with {kind.value}")

@@ -1,0 +1,1 @@
+"""Signatures of requests, as pure functions: `sign` for our own callers, `verify` for the gateway."""

@@ -1,0 +1,186 @@
+"""The gateway's parts: signatures, tokens, management API, uploads, health, routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from aiohttp import web
+
+from runtime.gateway.app import Handler, make_app
+from runtime.gateway.client_api import ClientApi
+from runtime.gateway.health import Check, HealthApi
+from runtime.gateway.management.api import management_handler
+from runtime.gateway.management.deps import ManagementDeps, ServerFacts
+from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
+from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
+from runtime.services.client_calls import ClientCalls
+from runtime.services.code_blobs import CodeBlobs
+from runtime.services.deployments import DeploymentService
+from runtime.services.functions import FunctionService
+from runtime.services.invoke import InvokeService
+from runtime.services.deployment_store import DeploymentStore
+from runtime.services.logs import LogService
+from runtime.services.packages import PackageService
+from runtime.services.space_editor import SpaceEditor
+from runtime.services.spaces import SpaceService
+from runtime.services.tokens import TokenService
+from runtime.wiring.common import Common
+from runtime.wiring.limits import package_limits
+
+
+class StartError(Exception):
+    """The program cannot start serving; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayParts:
+    """A built gateway. `background` must run as long as it serves."""
+
+    endpoint: str
+    health: HealthApi
+    runner: web.AppRunner
+    address: str
+    background: Mapping[str, Callable[[], Awaitable[None]]]
+
+    async def listen(self) -> None:
+        """Open the HTTP listener. Raises StartError."""
+        host, _, port = self.address.rpartition(":")
+        try:
+            await web.TCPSite(self.runner, host.strip("[]"), int(port)).start()
+        except (OSError, ValueError) as error:
+            raise StartError(
+                f"cannot listen on {self.address} (YUNHAN_HTTP): {error}; is another program there?"
+            ) from error
+
+    async def stop_listening(self) -> None:
+        """Take no new connections; requests under way go on."""
+        for site in list(self.runner.sites):
+            await site.stop()
+
+
+async def build_gateway(
+    common: Common, gauges: Callable[[], Mapping[str, float]], stack: AsyncExitStack
+) -> GatewayParts:
+    """Ready to listen; its connections are closed when `stack` is left."""
+    settings = common.settings
+    endpoint = (settings.public_url or f"http://{settings.http}").rstrip("/")
+    tokens = TokenService(
+        store=common.adapters.control,
+        box=common.box,
+        clock=common.clock,
+        ttl_s=settings.token_ttl_s,
+        rotate_s=settings.token_key_rotate_s,
+        settle_s=2 * settings.control_max_age_s,
+    )
+    await tokens.load()
+    invoker = InvokeService(
+        directory=common.directory, queue=common.adapters.queue, jobs=common.jobs
+    )
+    management, uploads = _administration(common, invoker, endpoint)
+    health = HealthApi(checks={"documents": _documents(common)}, gauges=gauges)
+    app = make_app(
+        client=ClientApi(
+            directory=common.directory,
+            calls=ClientCalls(tokens=tokens, invoker=invoker),
+            clock=common.clock,
+            body_max_bytes=settings.body_max_bytes,
+            clock_skew_s=settings.client_clock_skew_s,
+            body_timeout_s=settings.body_timeout_s,
+        ),
+        management=management,
+        upload=uploads.upload,
+        download=uploads.download,
+        health=health,
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_grace_s)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return GatewayParts(
+        endpoint=endpoint,
+        health=health,
+        runner=runner,
+        address=settings.http,
+        background={
+            "follow control plane changes": common.directory.run,
+            "follow token keys": lambda: tokens.run(settings.control_max_age_s),
+        },
+    )
+
+
+def _administration(
+    common: Common, invoker: InvokeService, endpoint: str
+) -> tuple[Handler, UploadHandlers]:
+    """The management API and the addresses of code packages."""
+    settings, adapters = common.settings, common.adapters
+    addresses = PackageAddresses(
+        public_url=endpoint,
+        key=common.box.derive(KEY_PURPOSE),
+        clock=common.clock,
+        ttl_s=settings.upload_url_ttl_s,
+    )
+    editor = SpaceEditor(control=adapters.control, cache=common.directory)
+    blobs = CodeBlobs(control=adapters.control, files=adapters.files)
+    packages = PackageService(
+        store=DeploymentStore(adapters.control),
+        blobs=blobs,
+        clock=common.clock,
+        limits=package_limits(settings),
+    )
+    management = management_handler(
+        ManagementDeps(
+            settings=settings,
+            access_keys={common.access_key.key_id: common.access_key.secret},
+            clock=common.clock,
+            public_url=endpoint,
+            addresses=addresses,
+            spaces=SpaceService(
+                control=adapters.control,
+                records=adapters.records,
+                blobs=blobs,
+                editor=editor,
+                box=common.box,
+                clock=common.clock,
+                settings=settings,
+            ),
+            functions=FunctionService(
+                control=adapters.control,
+                blobs=blobs,
+                editor=editor,
+                clock=common.clock,
+                settings=settings,
+            ),
+            deployments=DeploymentService(
+                control=adapters.control, blobs=blobs, editor=editor, clock=common.clock
+            ),
+            logs=LogService(records=adapters.records, editor=editor),
+            invoker=invoker,
+            server=ServerFacts(
+                version=version("yunhan"),
+                rung=adapters.spawner.rung,
+                isolates=adapters.spawner.isolates,
+                node_majors=adapters.spawner.node_majors(),
+            ),
+            body_timeout_s=settings.body_timeout_s,
+        )
+    )
+    uploads = upload_handlers(
+        UploadDeps(
+            packages=packages,
+            addresses=addresses,
+            spool_dir=common.data_dir.empty_spool(),
+            zip_max_bytes=settings.package_zip_max_bytes,
+            in_flight_max=settings.uploads_in_flight_max,
+            idle_timeout_s=settings.body_timeout_s,
+        )
+    )
+    return management, uploads
+
+
+def _documents(common: Common) -> Check:
+    async def check() -> str | None:
+        return await common.adapters.documents_problem()
+
+    return check

@@ -1,0 +1,99 @@
+"""Every `Ending` that the worker, not the sandbox, decides on: kinds and texts in one place. Pure."""
+
+from __future__ import annotations
+
+import signal
+
+from sandbox.api import Ending, Fault, OutcomeKind
+from sandbox.handle import Exit
+
+# V8 writes it before it aborts at its own heap limit; the exit alone is that of any abort.
+_HEAP_LIMIT_TEXT = b"heap out of memory"
+# The bootstrap's own exit after an uncaught error that it cannot assign to one invocation.
+_UNCAUGHT_EXIT_CODE = 70
+
+
+def _ending(kind: OutcomeKind, name: str, message: str) -> Ending:
+    return Ending(kind=kind, fault=Fault(name=name, message=message), reusable=False)
+
+
+def timed_out(limit_s: float, doing: str) -> Ending:
+    """`doing` is what took too long, as in "the function"."""
+    return _ending(
+        OutcomeKind.TIMEOUT,
+        "Timeout",
+        f"{doing} did not end within its limit of {limit_s:g} s and was stopped",
+    )
+
+
+def lost(reason: str) -> Ending:
+    """The sandbox went away for a reason that is not this invocation's."""
+    return _ending(OutcomeKind.SANDBOX_LOST, "SandboxLost", f"the sandbox was lost: {reason}")
+
+
+def protocol_error(detail: str) -> Ending:
+    """Something other than the bootstrap wrote to the channel."""
+    return _ending(
+        OutcomeKind.PROTOCOL_ERROR,
+        "ProtocolError",
+        f"the function disturbed the channel of its sandbox: {detail}",
+    )
+
+
+def no_result() -> Ending:
+    """The channel is closed although the process lives."""
+    return _ending(
+        OutcomeKind.NO_RESULT,
+        "NoResult",
+        "the function's process closed its channel without a result",
+    )
+
+
+def result_too_large(detail: str) -> Ending:
+    """The sandbox should have refused it: it cannot be trusted any more."""
+    return _ending(OutcomeKind.RESULT_TOO_LARGE, "ResultTooLarge", detail)
+
+
+def result_too_deep(*, reusable: bool) -> Ending:
+    """JSON text that common readers refuse."""
+    return Ending(
+        kind=OutcomeKind.RESULT_NOT_SERIALIZABLE,
+        fault=Fault(name="ResultTooDeep", message="the result is nested deeper than 1024 levels"),
+        reusable=reusable,
+    )
+
+
+def process_gone(exit_: Exit, memory_mb: int) -> Ending:
+    """The process ended by itself, before a result."""
+    if exit_.oom or (exit_.signal is not None and _HEAP_LIMIT_TEXT in exit_.output):
+        return _ending(
+            OutcomeKind.OUT_OF_MEMORY,
+            "OutOfMemory",
+            f"the function used more than its memory limit of {memory_mb} MB",
+        )
+    if exit_.signal is not None:
+        return _ending(
+            OutcomeKind.CRASHED,
+            "Crashed",
+            f"the function's process was ended by signal {_signal_name(exit_.signal)}",
+        )
+    why = " (an error that nothing caught)" if exit_.code == _UNCAUGHT_EXIT_CODE else ""
+    return _ending(
+        OutcomeKind.EXITED,
+        "Exited",
+        f"the function's process exited with code {exit_.code}{why} before a result",
+    )
+
+
+def describe_exit(exit_: Exit) -> str:
+    """For our own messages: "exited with code 1" or "was ended by SIGSEGV"."""
+    if exit_.signal is not None:
+        return f"was ended by {_signal_name(exit_.signal)}"
+    return f"exited with code {exit_.code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

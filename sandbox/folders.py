@@ -1,0 +1,91 @@
+"""The folders of sandboxes below a worker's run directory: names, removal, leftovers.
+
+A function may have left anything in its folder and may still run processes in it. Blocking: call
+from a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+_PREFIX = "sb-"
+_PROC = Path("/proc")
+# A killed process may have started another one after it was listed.
+_KILL_ROUNDS = 3
+
+
+def sandbox_folder(run_dir: Path, sandbox_id: str) -> Path:
+    """Where a sandbox keeps its channel's socket and its writable folder."""
+    return run_dir / f"{_PREFIX}{sandbox_id}"
+
+
+def sweep(run_dir: Path) -> int:
+    """Remove what a dead worker left in its run directory. Returns how many sandboxes that were.
+
+    Only for a run directory without a live worker.
+    """
+    folders = [entry for entry in run_dir.iterdir() if entry.name.startswith(_PREFIX)]
+    for folder in folders:
+        remove_sandbox_folder(folder)
+    return len(folders)
+
+
+def remove_sandbox_folder(folder: Path) -> None:
+    """Kill the processes that still have their working directory in `folder`, then delete it.
+
+    The group of the sandbox is dead by now; this reaches children that left it, as a detached child
+    of Node does. Idempotent. What cannot be deleted is logged.
+    """
+    for _ in range(_KILL_ROUNDS):
+        if not kill_processes_in(folder):
+            break
+    try:
+        _delete(folder)
+    except (OSError, RecursionError) as error:
+        _log.warning("sandbox_folder_not_removed", folder=str(folder), reason=str(error))
+
+
+def kill_processes_in(folder: Path) -> int:
+    """Kill every process whose working directory is `folder` or below it (Linux; elsewhere none).
+
+    Returns how many. Never the caller itself.
+    """
+    inside = os.fspath(folder)
+    killed = 0
+    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            directory = str((entry / "cwd").readlink())
+        except OSError:  # gone, or somebody else's
+            continue
+        # A deleted directory has " (deleted)" behind its name, which the second test covers.
+        if directory == inside or directory.startswith((f"{inside}/", f"{inside} ")):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(entry.name), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def _delete(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        # A function took rights from its own folders; they are still ours to give back.
+        folder.chmod(stat.S_IRWXU)
+        for parent, directories, _ in os.walk(folder):
+            for directory in map(Path(parent).joinpath, directories):
+                if not directory.is_symlink():
+                    directory.chmod(stat.S_IRWXU)
+        shutil.rmtree(folder)

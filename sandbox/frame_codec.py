@@ -1,0 +1,295 @@
+"""A frame's header and payload, to and from its typed value (node_bootstrap/PROTOCOL.md). Pure.
+
+Everything that comes from a sandbox is checked member by member: a function may own the other end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from sandbox.api import Fault, Limits, LogLevel, LogLine, OutcomeKind, Usage
+from sandbox.frames import Bind, Bound, Call, Frame, FrameError, Hello, Invoke, Log, Reply, Result
+from sandbox.json_text import JsonError, dump_json, load_json
+
+_SAFE_INTEGER_MAX = 2**53 - 1
+_FAILED_KINDS = {
+    kind.value: kind
+    for kind in (
+        OutcomeKind.FUNCTION_ERROR,
+        OutcomeKind.RESULT_NOT_SERIALIZABLE,
+        OutcomeKind.RESULT_TOO_LARGE,
+    )
+}
+_LEVELS = {level.value: level for level in LogLevel}
+_WIRE_LIMITS = {
+    "resultMaxBytes": "result_max_bytes",
+    "callMaxBytes": "call_max_bytes",
+    "callsInFlightMax": "calls_in_flight_max",
+    "logLineMaxBytes": "log_line_max_bytes",
+    "logLinesMax": "log_lines_max",
+    "logMaxBytes": "log_max_bytes",
+}
+
+# --- header members ---------------------------------------------------------------------------
+
+
+def _text(header: Mapping[str, Any], name: str) -> str:
+    value = header.get(name)
+    if type(value) is not str:
+        raise FrameError("bad_member", f"member {name} of the frame is not text")
+    return value
+
+
+def _optional_text(header: Mapping[str, Any], name: str) -> str | None:
+    return None if header.get(name) is None else _text(header, name)
+
+
+def _flag(header: Mapping[str, Any], name: str, *, default: bool | None = None) -> bool:
+    value = header.get(name, default)
+    if type(value) is not bool:
+        raise FrameError("bad_member", f"member {name} of the frame is not true or false")
+    return value
+
+
+def _integer(header: Mapping[str, Any], name: str) -> int:
+    value = header.get(name)
+    if type(value) is not int or not 0 <= value <= _SAFE_INTEGER_MAX:
+        raise FrameError("bad_member", f"member {name} of the frame is not a whole number >= 0")
+    return value
+
+
+def _figure(header: Mapping[str, Any], name: str) -> float | None:
+    value = header.get(name)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 <= value <= _SAFE_INTEGER_MAX:
+        raise FrameError("bad_member", f"member {name} of the frame is not a number >= 0")
+    return float(value)
+
+
+def _object(header: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = header.get(name)
+    if type(value) is not dict:
+        raise FrameError("bad_member", f"member {name} of the frame is not an object")
+    return value
+
+
+def _fault(header: Mapping[str, Any]) -> Fault:
+    fault = _object(header, "fault")
+    return Fault(
+        name=_text(fault, "name"),
+        message=_text(fault, "message"),
+        code=_optional_text(fault, "code"),
+        stack=_text(fault, "stack"),
+    )
+
+
+def _wire_fault(fault: Fault) -> dict[str, str]:
+    code = {} if fault.code is None else {"code": fault.code}
+    return {"name": fault.name, "message": fault.message, **code, "stack": fault.stack}
+
+
+# --- one pair of functions per frame -------------------------------------------------------------
+
+
+def _decode_bind(header: Mapping[str, Any], _payload: bytes) -> Bind:
+    limits = _object(header, "limits")
+    return Bind(
+        id=_text(header, "id"),
+        space=_text(header, "space"),
+        function=_text(header, "function"),
+        deployment=_text(header, "deployment"),
+        code_dir=_text(header, "codeDir"),
+        limits=Limits(**{ours: _integer(limits, wire) for wire, ours in _WIRE_LIMITS.items()}),
+    )
+
+
+def _encode_bind(frame: Bind) -> tuple[dict[str, Any], bytes]:
+    return {
+        "t": "bind",
+        "id": frame.id,
+        "space": frame.space,
+        "function": frame.function,
+        "deployment": frame.deployment,
+        "codeDir": frame.code_dir,
+        "limits": {wire: getattr(frame.limits, ours) for wire, ours in _WIRE_LIMITS.items()},
+    }, b""
+
+
+def _decode_invoke(header: Mapping[str, Any], payload: bytes) -> Invoke:
+    env = _object(header, "env")
+    return Invoke(
+        id=_text(header, "id"),
+        env={name: _text(env, name) for name in env},
+        timeout_ms=_integer(header, "timeoutMs"),
+        args=payload,
+        trigger_path=_optional_text(header, "triggerPath"),
+    )
+
+
+def _encode_invoke(frame: Invoke) -> tuple[dict[str, Any], bytes]:
+    header = {
+        "t": "invoke",
+        "id": frame.id,
+        "env": dict(frame.env),
+        "timeoutMs": frame.timeout_ms,
+    }
+    if frame.trigger_path is not None:
+        header["triggerPath"] = frame.trigger_path
+    return header, frame.args
+
+
+def _decode_reply(header: Mapping[str, Any], payload: bytes) -> Reply:
+    return Reply(id=_text(header, "id"), call=_integer(header, "call"), envelope=payload)
+
+
+def _encode_reply(frame: Reply) -> tuple[dict[str, Any], bytes]:
+    return {"t": "reply", "id": frame.id, "call": frame.call}, frame.envelope
+
+
+def _decode_hello(header: Mapping[str, Any], _payload: bytes) -> Hello:
+    return Hello(
+        protocol=_integer(header, "protocol"),
+        node=_text(header, "node"),
+        pid=_integer(header, "pid"),
+    )
+
+
+def _encode_hello(frame: Hello) -> tuple[dict[str, Any], bytes]:
+    return {"t": "hello", "protocol": frame.protocol, "node": frame.node, "pid": frame.pid}, b""
+
+
+def _decode_bound(header: Mapping[str, Any], _payload: bytes) -> Bound:
+    if _flag(header, "ok"):
+        return Bound(id=_text(header, "id"), load_ms=_figure(header, "loadMs"))
+    return Bound(id=_text(header, "id"), fault=_fault(header))
+
+
+def _encode_bound(frame: Bound) -> tuple[dict[str, Any], bytes]:
+    header: dict[str, Any] = {"t": "bound", "id": frame.id, "ok": frame.fault is None}
+    if frame.fault is None:
+        header["loadMs"] = frame.load_ms
+    else:
+        header["fault"] = _wire_fault(frame.fault)
+    return header, b""
+
+
+def _decode_log(header: Mapping[str, Any], payload: bytes) -> Log:
+    try:
+        rows = load_json(payload)
+    except JsonError as error:
+        raise FrameError("bad_payload", f"log lines are not JSON: {error}") from error
+    if type(rows) is not list:
+        raise FrameError("bad_payload", "log lines are not an array")
+    return Log(
+        id=_text(header, "id"),
+        cut=_flag(header, "cut"),
+        lines=tuple([_log_line(row) for row in rows]),
+    )
+
+
+def _log_line(row: Any) -> LogLine:
+    if type(row) is list and len(row) == 3:
+        level, time_ms, text = row
+        known = _LEVELS.get(level) if type(level) is str else None
+        if (
+            known is not None
+            and type(time_ms) in (int, float)
+            and 0 <= time_ms <= _SAFE_INTEGER_MAX
+            and type(text) is str
+        ):
+            return LogLine(level=known, time_ms=int(time_ms), text=text)
+    raise FrameError("bad_payload", "a log line is not [level, timeMs, text]")
+
+
+def _encode_log(frame: Log) -> tuple[dict[str, Any], bytes]:
+    rows = [[line.level.value, line.time_ms, line.text] for line in frame.lines]
+    return {"t": "log", "id": frame.id, "cut": frame.cut}, dump_json(rows)
+
+
+def _decode_call(header: Mapping[str, Any], payload: bytes) -> Call:
+    return Call(
+        id=_text(header, "id"),
+        call=_integer(header, "call"),
+        method=_text(header, "method"),
+        params=payload,
+        user_id=_optional_text(header, "userId"),
+    )
+
+
+def _encode_call(frame: Call) -> tuple[dict[str, Any], bytes]:
+    header: dict[str, Any] = {
+        "t": "call",
+        "id": frame.id,
+        "call": frame.call,
+        "method": frame.method,
+    }
+    if frame.user_id is not None:
+        header["userId"] = frame.user_id
+    return header, frame.params
+
+
+def _decode_result(header: Mapping[str, Any], payload: bytes) -> Result:
+    usage = Usage(
+        run_ms=_figure(header, "runMs"),
+        cpu_ms=_figure(header, "cpuMs"),
+        peak_memory_mb=_figure(header, "rssMb"),
+    )
+    recycle = _flag(header, "recycle", default=False)
+    if _flag(header, "ok"):
+        return Result(id=_text(header, "id"), value=payload, usage=usage, recycle=recycle)
+    kind = _FAILED_KINDS.get(_text(header, "kind"))
+    if kind is None:
+        raise FrameError("bad_member", "member kind of the frame is no kind of a failed result")
+    if payload:
+        raise FrameError("bad_payload", "a failed result has a payload")
+    return Result(
+        id=_text(header, "id"), kind=kind, fault=_fault(header), usage=usage, recycle=recycle
+    )
+
+
+def _encode_result(frame: Result) -> tuple[dict[str, Any], bytes]:
+    header: dict[str, Any] = {"t": "result", "id": frame.id, "ok": frame.fault is None}
+    if frame.fault is not None:
+        header["kind"] = frame.kind.value
+        header["fault"] = _wire_fault(frame.fault)
+    header["runMs"] = frame.usage.run_ms
+    header["cpuMs"] = frame.usage.cpu_ms
+    header["rssMb"] = frame.usage.peak_memory_mb
+    if frame.fault is not None or frame.recycle:
+        header["recycle"] = frame.recycle
+    return header, frame.value
+
+
+Decoder: TypeAlias = Callable[[Mapping[str, Any], bytes], Frame]
+
+WORKER_DECODERS: Mapping[str, Decoder] = {
+    "bind": _decode_bind,
+    "invoke": _decode_invoke,
+    "reply": _decode_reply,
+}
+SANDBOX_DECODERS: Mapping[str, Decoder] = {
+    "hello": _decode_hello,
+    "bound": _decode_bound,
+    "log": _decode_log,
+    "call": _decode_call,
+    "result": _decode_result,
+}
+
+_ENCODERS: Mapping[type, Callable[[Any], tuple[dict[str, Any], bytes]]] = {
+    Bind: _encode_bind,
+    Invoke: _encode_invoke,
+    Reply: _encode_reply,
+    Hello: _encode_hello,
+    Bound: _encode_bound,
+    Log: _encode_log,
+    Call: _encode_call,
+    Result: _encode_result,
+}
+
+
+def to_wire(frame: Frame) -> tuple[bytes, bytes]:
+    """Header text and payload of a frame."""
+    header, payload = _ENCODERS[type(frame)](frame)
+    return dump_json(header), payload

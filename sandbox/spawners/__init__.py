@@ -1,0 +1,1 @@
+"""One adapter of `sandbox.api.Spawner` per rung of isolation."""

@@ -1,0 +1,231 @@
+"""`make bench`: figures of one run as ratios to floors and peers of the same run. Never a test.
+
+Everything is measured with logs and records on. Variants take turns, round by round, because machines
+drift; medians and p99 are over all rounds. No thresholds: the numbers steer work on speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from tests.harness.management import Management
+from tests.harness.program import Program, default_node, free_port
+from tests.harness.sdk_http import Connection, authorize, http_post, invoke_request
+
+ROOT = Path(__file__).resolve().parents[2]
+SDK = ROOT / "tests" / "e2e" / "sdk"
+HELLO = "module.exports = async (ctx) => ({ text: `hello ${ctx.args.name}` });\n"
+PEER = "exports.hello = (req, res) => res.json({ text: `hello ${req.body.name}` });\n"
+ARGS = {"name": "world"}
+ROUNDS = 5
+SEQUENTIAL = 400
+IN_FLIGHT = 32
+CONCURRENT = 2000
+COLD = 20
+
+
+class Series:
+    """Samples of one variant, in seconds."""
+
+    def __init__(self) -> None:
+        self.samples: list[float] = []
+
+    def ms(self, quantile: float) -> float:
+        ordered = sorted(self.samples)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * quantile))] * 1000
+
+
+async def one_by_one(host: str, request: bytes, count: int, series: Series) -> None:
+    connection = await Connection.open(host)
+    for _ in range(count):
+        began = time.perf_counter()
+        await connection.send(request)
+        series.samples.append(time.perf_counter() - began)
+    await connection.close()
+
+
+async def in_flight(host: str, request: bytes, count: int) -> float:
+    """Calls per second with IN_FLIGHT connections."""
+    connections = [await Connection.open(host) for _ in range(IN_FLIGHT)]
+    left = iter(range(count))
+
+    async def loop(connection: Connection) -> None:
+        for _ in left:
+            await connection.send(request)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(loop(connection) for connection in connections))
+    rate = count / (time.perf_counter() - began)
+    for connection in connections:
+        await connection.close()
+    return rate
+
+
+def time_bare_node(node: Path) -> float:
+    began = time.perf_counter()
+    subprocess.run([node, "-e", "0"], check=True)
+    return time.perf_counter() - began
+
+
+async def serve_nothing(port: int) -> web.AppRunner:
+    """The floor: aiohttp that reads a body and answers a constant."""
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=b'{"text":"hello world"}', content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return runner
+
+
+def start_peer(node: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    (folder / "index.js").write_text(PEER)
+    script = SDK / "node_modules/@google-cloud/functions-framework/build/src/main.js"
+    return subprocess.Popen(
+        [node, script, f"--source={folder}", "--target=hello", f"--port={port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+async def until_answers(host: str, request: bytes) -> None:
+    for _ in range(500):
+        try:
+            connection = await Connection.open(host)
+            await connection.send(request)
+            await connection.close()
+        except (OSError, AssertionError):
+            await asyncio.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"nothing answers at {host}")
+
+
+async def measure(program: Program, node: Path, folder: Path) -> dict[str, float]:
+    management = Management(program.endpoint, program.access_key())
+    space_id, secret = management.space("bench")
+    management.deploy(space_id, "hello", {"index.js": HELLO})
+    for number in range(COLD):
+        management.deploy(space_id, f"cold{number}", {"index.js": f"// {number}\n{HELLO}"})
+    ours = f"127.0.0.1:{program.port}"
+    token = await authorize(ours, space_id, secret)
+    warm = invoke_request(ours, space_id, secret, token, "hello", ARGS)
+
+    floor_port, peer_port = free_port(), free_port()
+    floor_runner = await serve_nothing(floor_port)
+    peer = start_peer(node, folder, peer_port)
+    try:
+        floor, theirs = f"127.0.0.1:{floor_port}", f"127.0.0.1:{peer_port}"
+        plain = http_post("localhost", "/", json.dumps(ARGS).encode())
+        await until_answers(theirs, plain)
+        await one_by_one(ours, warm, 200, Series())  # warm up all three alike
+        await one_by_one(theirs, plain, 200, Series())
+        await one_by_one(floor, plain, 200, Series())
+        bare, cold = Series(), Series()
+        sequential = {"ours": Series(), "peer": Series(), "floor": Series()}
+        rates: dict[str, list[float]] = {"ours": [], "peer": []}
+        for number in range(COLD):
+            bare.samples.append(time_bare_node(node))
+            request = invoke_request(ours, space_id, secret, token, f"cold{number}", ARGS)
+            await one_by_one(ours, request, 1, cold)
+        for _ in range(ROUNDS):
+            turns: list[Callable[[], Awaitable[None]]] = [
+                lambda: one_by_one(floor, plain, SEQUENTIAL, sequential["floor"]),
+                lambda: one_by_one(theirs, plain, SEQUENTIAL, sequential["peer"]),
+                lambda: one_by_one(ours, warm, SEQUENTIAL, sequential["ours"]),
+            ]
+            for turn in turns:
+                await turn()
+            rates["peer"].append(await in_flight(theirs, plain, CONCURRENT))
+            rates["ours"].append(await in_flight(ours, warm, CONCURRENT))
+    finally:
+        peer.terminate()
+        peer.wait(10)
+        await floor_runner.cleanup()
+    return {
+        "bare_node_ms": bare.ms(0.5),
+        "first_call_ms": cold.ms(0.5),
+        "first_call_p90_ms": cold.ms(0.9),
+        "warm_ms": sequential["ours"].ms(0.5),
+        "warm_p99_ms": sequential["ours"].ms(0.99),
+        "peer_ms": sequential["peer"].ms(0.5),
+        "peer_p99_ms": sequential["peer"].ms(0.99),
+        "floor_ms": sequential["floor"].ms(0.5),
+        "warm_rate": statistics.median(rates["ours"]),
+        "peer_rate": statistics.median(rates["peer"]),
+    }
+
+
+def report(figures: dict[str, float], rung: str) -> str:
+    f = figures
+    rows = [
+        ("bare `node -e 0`", f"{f['bare_node_ms']:.1f} ms", ""),
+        (
+            "first call, function never called before",
+            f"{f['first_call_ms']:.1f} ms (p90 {f['first_call_p90_ms']:.1f})",
+            f"{f['first_call_ms'] / f['bare_node_ms']:.2f}x bare node",
+        ),
+        (
+            "aiohttp that does nothing",
+            f"{f['floor_ms']:.3f} ms",
+            "(served from the measuring process)",
+        ),
+        (
+            "functions-framework, warm, sequential",
+            f"{f['peer_ms']:.3f} ms (p99 {f['peer_p99_ms']:.3f})",
+            "",
+        ),
+        (
+            "/client, warm, sequential",
+            f"{f['warm_ms']:.3f} ms (p99 {f['warm_p99_ms']:.3f})",
+            f"{f['warm_ms'] / f['peer_ms']:.2f}x functions-framework,"
+            f" {f['warm_ms'] / f['floor_ms']:.2f}x aiohttp",
+        ),
+        (f"functions-framework, {IN_FLIGHT} in flight", f"{f['peer_rate']:.0f} calls/s", ""),
+        (
+            f"/client, {IN_FLIGHT} in flight",
+            f"{f['warm_rate']:.0f} calls/s",
+            f"{f['warm_rate'] / f['peer_rate']:.2f}x functions-framework",
+        ),
+    ]
+    lines = [f"rung {rung}, logs and records on, {ROUNDS} rounds in turns; medians"]
+    lines += [f"  {name:<44}{value:<30}{ratio}" for name, value, ratio in rows]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    if not (SDK / "node_modules").exists():
+        print("run `make bench`: it installs the peer first", file=sys.stderr)
+        return 2
+    node = default_node()
+    with tempfile.TemporaryDirectory(prefix="yunhan-bench-") as folder:
+        print("starting yunhan up ...", file=sys.stderr)
+        program = Program(Path(folder) / "data", YUNHAN_SANDBOX="process").start()
+        try:
+            peer_folder = Path(folder) / "peer"
+            peer_folder.mkdir()
+            print("measuring, about a minute ...", file=sys.stderr)
+            figures = asyncio.run(measure(program, node, peer_folder))
+        finally:
+            program.stop()
+    print(report(figures, "process"))
+    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""`make chaos`: kill -9 of the whole program at random points of deployments and calls. Seeded, bounded.
+
+    python -m tests.chaos.run [--kills 20] [--deployments 200] [--calls 2000] [--seed N]
+
+After each restart every deployment whose `DeployFunction` was answered must be there and run, and must be
+the one that answers. Calls under way when the program dies may fail; a call that was answered must
+have been answered right. At the end nothing of the killed programs may be left: no process, no socket folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import threading
+import urllib.error
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.data_dir import DataDir
+from tests.harness.management import Management, ManagementError
+from tests.harness.program import Program
+
+FUNCTIONS = 10
+
+
+@dataclass
+class Tally:
+    """What happened, over all lives of the program."""
+
+    deployments: int = 0
+    calls: int = 0
+    failed_calls: int = 0
+    kills: int = 0
+    checked: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+def source(version: int) -> dict[str, str]:
+    return {"index.js": f"module.exports = async (ctx) => ({{ v: {version}, i: ctx.args.i }});\n"}
+
+
+class Life:
+    """Deployments and calls until the program dies or the quota of this life is used up."""
+
+    def __init__(
+        self, management: Management, space_id: str, tally: Tally, acknowledged: dict[str, int]
+    ) -> None:
+        self.management = management
+        self.space_id = space_id
+        self.tally = tally
+        self.acknowledged = acknowledged
+        self.pending: dict[str, int] = {}
+        """Deployments whose answer we have not seen: either version may be live."""
+
+    def deploy(self, name: str, version: int) -> None:
+        self.pending[name] = version
+        self.management.deploy(self.space_id, name, source(version))
+        self.acknowledged[name] = version
+        del self.pending[name]
+        self.tally.deployments += 1
+
+    def call(self, name: str, number: int) -> None:
+        answer = self.management.invoke(self.space_id, name, {"i": number})
+        self.tally.calls += 1
+        allowed = {self.acknowledged.get(name), self.pending.get(name)}
+        if not answer["Success"]:
+            self.tally.errors.append(f"{name}: {answer['Error']}")
+        else:
+            result = json.loads(answer["Result"])
+            if result["v"] not in allowed or result["i"] != number:
+                self.tally.errors.append(f"{name} answered {result}, allowed {allowed}")
+
+    def check_all(self) -> None:
+        """Every acknowledged deployment is there and runs."""
+        for name in sorted(self.acknowledged):
+            self.call(name, -1)
+            self.tally.checked += 1
+
+
+def leftovers(data_dir: Path) -> list[str]:
+    """Processes and folders that belong to this data directory though no program runs."""
+    marks = (str(data_dir), str(DataDir(data_dir).run))
+    found = [str(path) for path in DataDir(data_dir).run.glob("*")]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        command = text.replace(b"\0", b" ").decode(errors="replace")
+        if any(mark in command for mark in marks) and "tests.chaos" not in command:
+            found.append(f"process {process.name}: {command[:120]}")
+    return found
+
+
+def live(life: Life, dice: random.Random, *, deployments: int, calls: int, first: int) -> None:
+    """One life's work, deployments and calls mixed; ends early when the program is gone."""
+    work = ["deploy"] * deployments + ["call"] * calls
+    dice.shuffle(work)
+    version = first
+    for number, step in enumerate(work):
+        try:
+            if step == "deploy" or not life.acknowledged:
+                version += 1
+                life.deploy(f"f{dice.randrange(FUNCTIONS)}", version)
+            else:
+                life.call(dice.choice(sorted(life.acknowledged)), number)
+        except (urllib.error.URLError, ConnectionError, TimeoutError, ManagementError) as error:
+            if isinstance(error, ManagementError):
+                life.tally.errors.append(str(error))
+            life.tally.failed_calls += 1
+            return
+
+
+def run(kills: int, deployments: int, calls: int, seed: int) -> Tally:
+    dice = random.Random(seed)
+    tally = Tally()
+    acknowledged: dict[str, int] = {}
+    with tempfile.TemporaryDirectory(prefix="yunhan-chaos-") as folder:
+        program = Program(Path(folder) / "data", YUNHAN_SANDBOX="process").start()
+        management = Management(program.endpoint, program.access_key())
+        space_id, _ = management.space("chaos")
+        version = 0
+        lives = kills + 1
+        while tally.kills < kills or tally.deployments < deployments or tally.calls < calls:
+            life = Life(management, space_id, tally, acknowledged)
+            last = tally.kills >= kills
+            # The lives before the last are cut short, so the last one makes up what is missing.
+            share_d = deployments // lives + 2 if not last else deployments - tally.deployments
+            share_c = calls // lives + 20 if not last else calls - tally.calls
+            killer = None
+            if not last:
+                killer = threading.Timer(dice.uniform(0.05, 3.0), program.kill)
+                killer.start()
+            live(life, dice, deployments=max(0, share_d), calls=max(0, share_c), first=version)
+            version += 10_000
+            if killer is None:
+                continue
+            killer.join()
+            program.kill()
+            tally.kills += 1
+            program.start()
+            for name, pending in life.pending.items():  # not acknowledged: find out which one it is
+                answer = management.invoke(space_id, name)
+                if answer["Success"] and json.loads(answer["Result"])["v"] == pending:
+                    acknowledged[name] = pending
+            Life(management, space_id, tally, acknowledged).check_all()
+            print(
+                f"kill {tally.kills}/{kills}: {tally.deployments} deployments,"
+                f" {tally.calls} calls, {len(tally.errors)} errors",
+                file=sys.stderr,
+            )
+        Life(management, space_id, tally, acknowledged).check_all()
+        code = program.stop()
+        if code != 0:
+            tally.errors.append(f"the program ended with {code}\n{program.log()}")
+        tally.errors += [f"left behind: {what}" for what in leftovers(program.data_dir)]
+    return tally
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--deployments", type=int, default=200)
+    parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    tally = run(options.kills, options.deployments, options.calls, options.seed)
+    print(
+        f"seed {options.seed}: {tally.kills} kills, {tally.deployments} acknowledged deployments,"
+        f" {tally.calls} answered calls, {tally.failed_calls} cut off by a kill,"
+        f" {tally.checked} checks after restarts, {len(tally.errors)} errors"
+    )
+    for error in tally.errors[:20]:
+        print(f"  {error}")
+    return 1 if tally.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

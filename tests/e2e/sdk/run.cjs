@@ -1,0 +1,61 @@
+// Reads {endpoint, spaceId, clientSecret, host, steps} as JSON from stdin, carries the steps out with the
+// official client SDK and prints one JSON array: {value} or {error} for each step.
+'use strict';
+
+const { become } = require('./hosts.cjs');
+
+const read = () =>
+  new Promise((resolve) => {
+    let text = '';
+    process.stdin.on('data', (chunk) => (text += chunk)).on('end', () => resolve(JSON.parse(text)));
+  });
+
+function plain(error) {
+  if (error === null || typeof error !== 'object') return { thrown: error };
+  return { isError: error instanceof Error, name: error.name, code: error.code, message: error.message,
+    error: error.error, keys: Object.keys(error) };
+}
+
+async function main() {
+  const { endpoint, spaceId, clientSecret, host, steps } = await read();
+  const MPServerless = require('@alicloud/mpserverless-sdk');
+  const mp = new MPServerless(become(host), {
+    appId: 'app-1', spaceId, clientSecret, endpoint, timeout: 60000,
+  });
+  const tokens = [];
+  const actions = {
+    authorize: (options) => mp.user.authorize(options),
+    invoke: (name, args) => mp.function.invoke(name, args),
+    invokeMany: (name, count) =>
+      Promise.all(Array.from({ length: count }, (_, i) => mp.function.invoke(name, { i }))),
+    findOne: (collection) => mp.db.collection(collection).findOne({}),
+    forward: (method, params) => mp.network.forward(method, params),
+    breakToken: () => {
+      // whatever the SDK calls it: the member that holds the access token
+      const seen = new Set();
+      const walk = (node) => {
+        if (node === null || typeof node !== 'object' || seen.has(node)) return;
+        seen.add(node);
+        for (const key of Object.keys(node)) {
+          if (typeof node[key] === 'string' && node[key].startsWith('1.')) {
+            tokens.push(node[key]);
+            node[key] = '1.broken.broken.broken';
+          } else walk(node[key]);
+        }
+      };
+      walk(mp);
+      return { broken: tokens.length };
+    },
+  };
+  const results = [];
+  for (const [name, ...args] of steps) {
+    try {
+      results.push({ value: await actions[name](...args) });
+    } catch (error) {
+      results.push({ error: plain(error) });
+    }
+  }
+  process.stdout.write(JSON.stringify(results));
+}
+
+main();

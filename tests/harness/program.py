@@ -1,0 +1,111 @@
+"""`yunhan up` as a child process: started, asked, stopped or killed by tests, benchmarks and chaos."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from runtime.data_dir import AccessKey, DataDir
+from sandbox.node_runtimes import find_node_runtimes
+
+START_TIMEOUT_S = 60.0
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def default_node() -> Path:
+    """The newest Node.js that functions run on."""
+    return max(asyncio.run(find_node_runtimes("")).items())[1].path
+
+
+class Program:
+    """One data directory and at most one program on it."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.log_path = data_dir.parent / f"{data_dir.name}.log"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("YUNHAN_")},
+            "YUNHAN_DATA_DIR": str(data_dir),
+            "YUNHAN_HTTP": f"127.0.0.1:{self.port}",
+            "YUNHAN_LOG_FORMAT": "json",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Program:
+        """Start and wait until it is ready. Raises AssertionError with the log when it is not."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "runtime.cli.main", "up"],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(
+                    f"yunhan up ended with {self.process.returncode}\n{self.log()}"
+                )
+            if self._ready():
+                return self
+            time.sleep(0.02)  # polling another process: there is nothing to wait on
+        raise AssertionError(f"yunhan up was not ready in {START_TIMEOUT_S} s\n{self.log()}")
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """SIGKILL, like a power cut for this process."""
+        return self._end(signal.SIGKILL)
+
+    def cli(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this program."""
+        return subprocess.run(
+            [sys.executable, "-m", "runtime.cli.main", *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def access_key(self) -> AccessKey:
+        key = DataDir(self.data_dir).read_access_key()
+        assert key is not None, "the program has not started yet"
+        return key
+
+    def log(self) -> str:
+        """The last part of what the program printed."""
+        return self.log_path.read_text(errors="replace")[-8000:] if self.log_path.exists() else ""
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(60)

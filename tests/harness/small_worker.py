@@ -1,0 +1,100 @@
+"""A whole worker over scripted parts: queue, pool and executor are real, sandboxes are not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from runtime.backends.queue_memory import MemoryQueue
+from runtime.execute import Executor
+from runtime.messages import InvocationRecord, Job
+from runtime.pool import SandboxPool
+from runtime.ports import SystemClock
+from runtime.slots import Slot, Slots
+from runtime.worker import Worker
+from sandbox.api import Limits
+from sandbox.spawners.memory import MemorySpawner
+
+
+class NoCode:
+    """A code source that has every digest; counts what is leased."""
+
+    def __init__(self) -> None:
+        self.leased: list[str] = []
+        self.error: Exception | None = None
+
+    @asynccontextmanager
+    async def lease(self, digest: str, function: str) -> AsyncIterator[Path]:
+        if self.error is not None:
+            raise self.error
+        self.leased.append(digest)
+        try:
+            yield Path("/nowhere") / function
+        finally:
+            self.leased.remove(digest)
+
+
+class Records(list[InvocationRecord]):
+    """A record sink that keeps everything."""
+
+
+class NoCalls:
+    """Service calls that nobody makes."""
+
+    async def answer_function(
+        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+    ) -> bytes:
+        raise AssertionError(f"{job.function} called {method}")
+
+
+class SmallWorker:
+    """The parts, for tests to reach into."""
+
+    def __init__(
+        self, *, slots: int = 2, max_sandboxes: int = 8, prewarm: int = 0, calls: object = None
+    ) -> None:
+        clock = SystemClock()
+        self.spawner = MemorySpawner()
+        self.code = NoCode()
+        self.records = Records()
+        self.queue = MemoryQueue(max_jobs=100, clock=clock)
+        self.pool = SandboxPool(
+            spawner=self.spawner,
+            code=self.code,
+            clock=clock,
+            limits=Limits(),
+            max_sandboxes=max_sandboxes,
+            prewarm=prewarm,
+            prewarm_memory_mb=256,
+            idle_s=900,
+        )
+        self.slots = Slots(slots)
+        self.worker = Worker(
+            queue=self.queue,
+            executor=Executor(
+                pool=self.pool,
+                calls=calls or NoCalls(),  # type: ignore[arg-type]
+                records=self.records,
+                clock=clock,
+                node_majors=self.spawner.node_majors(),
+            ),
+            slots=self.slots,
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Run the worker; at the end nothing is leased or alive."""
+        await self.spawner.start()
+        async with self.queue.open():
+            async with self.pool.open():
+                running = asyncio.create_task(self.worker.run())
+                await asyncio.sleep(0)
+                yield
+                assert await self.worker.drain(5)
+                await running
+        assert self.slots.free == self.slots.total
+        assert self.code.leased == []
+        assert self.spawner.live == {}
+        await self.spawner.stop()

@@ -1,0 +1,459 @@
+"""The management API over memory adapters, and callers that sign in both schemes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import secrets
+import socket
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from aiohttp import ClientSession, web
+from yarl import URL
+
+from runtime.backends.control_memory import ControlMemory
+from runtime.backends.files_object import open_file_store
+from runtime.backends.records_memory import RecordsMemory
+from runtime.gateway.management.api import management_handler
+from runtime.gateway.management.deps import ManagementDeps, ServerFacts
+from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
+from runtime.gateway.uploads import UploadDeps, upload_handlers
+from runtime.messages import Bill, InvocationRecord, Outcome, Source, Space
+from runtime.package_check import PackageLimits
+from runtime.sealing import SecretBox
+from runtime.services.code_blobs import CodeBlobs
+from runtime.services.deployment_store import DeploymentStore
+from runtime.services.deployments import DeploymentService
+from runtime.services.functions import FunctionService
+from runtime.services.logs import LogService
+from runtime.services.packages import PackageService, UploadedPackage
+from runtime.services.space_editor import SpaceEditor
+from runtime.services.space_keys import seal_new_client_secret
+from runtime.services.spaces import SpaceService
+from runtime.settings import Settings
+from runtime.signatures import acs3, rpc_v1
+from sandbox.api import LogLevel, LogLine, OutcomeKind
+
+ACCESS_KEY = ("testAccessKeyId", "testAccessKeySecret")
+NOW_MS = 1_795_227_104_462
+NOW_ISO = "2026-11-21T02:11:44.462Z"
+FORM = "application/x-www-form-urlencoded"
+SPACE_ID = "mp-00000000-0000-4000-8000-000000000001"
+BOX = SecretBox(b"k" * 32)
+
+
+class ManualClock:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.time_ms = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.time_ms
+
+    def monotonic(self) -> float:
+        return self.time_ms / 1000
+
+    def advance(self, seconds: float) -> None:
+        self.time_ms += int(seconds * 1000)
+
+
+class RecordingCache:
+    """Remembers which spaces were invalidated."""
+
+    def __init__(self) -> None:
+        self.invalidated: list[str] = []
+
+    def invalidate(self, space_id: str) -> None:
+        self.invalidated.append(space_id)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call that reached the invoker."""
+
+    space_id: str
+    function: str
+    args: bytes
+    source: Source
+    request_id: str
+    timeout_cap_s: float | None
+
+
+class ScriptedInvoker:
+    """Answers every call with what the test put into `script`; by default echoes the arguments."""
+
+    def __init__(self) -> None:
+        self.calls: list[Invocation] = []
+        self.script: Callable[[Invocation], Outcome] = echo
+
+    async def invoke(
+        self,
+        space_id: str,
+        function: str,
+        args: bytes,
+        *,
+        source: Source,
+        request_id: str,
+        timeout_cap_s: float | None = None,
+    ) -> Outcome:
+        call = Invocation(space_id, function, args, source, request_id, timeout_cap_s)
+        self.calls.append(call)
+        return self.script(call)
+
+
+def echo(call: Invocation) -> Outcome:
+    return Outcome(
+        request_id=call.request_id,
+        kind=OutcomeKind.OK,
+        value=call.args,
+        bill=Bill(run_ms=13.2, peak_memory_mb=31.5),
+    )
+
+
+@dataclass
+class Bench:
+    """All services over memory adapters."""
+
+    settings: Settings = field(default_factory=Settings)
+    control: ControlMemory = field(default_factory=ControlMemory)
+    records: RecordsMemory = field(default_factory=RecordsMemory)
+    clock: ManualClock = field(default_factory=ManualClock)
+    cache: RecordingCache = field(default_factory=RecordingCache)
+    invoker: ScriptedInvoker = field(default_factory=ScriptedInvoker)
+
+    def __post_init__(self) -> None:
+        self.files = open_file_store("memory:", Path("unused"))
+        self.editor = SpaceEditor(control=self.control, cache=self.cache)
+        self.blobs = CodeBlobs(control=self.control, files=self.files)
+        self.spaces = SpaceService(
+            control=self.control,
+            records=self.records,
+            blobs=self.blobs,
+            editor=self.editor,
+            box=BOX,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        self.functions = FunctionService(
+            control=self.control,
+            blobs=self.blobs,
+            editor=self.editor,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        self.deployments = DeploymentService(
+            control=self.control, blobs=self.blobs, editor=self.editor, clock=self.clock
+        )
+        self.packages = PackageService(
+            store=DeploymentStore(self.control),
+            blobs=self.blobs,
+            clock=self.clock,
+            limits=PackageLimits(),
+        )
+        self.logs = LogService(records=self.records, editor=self.editor)
+
+    async def add_space(self, space_id: str = SPACE_ID, *, name: str = "compat") -> Space:
+        """A space with keys, without the time that making an RSA pair takes."""
+        space = Space(
+            space_id=space_id,
+            name=name,
+            client_secret_sealed=seal_new_client_secret(BOX, space_id),
+            private_key_sealed=b"",
+            public_key_pem="",
+            created_ms=self.clock.now_ms(),
+            modified_ms=self.clock.now_ms(),
+        )
+        await self.control.create_space(space)
+        return space
+
+    def deps(self, public_url: str) -> ManagementDeps:
+        return ManagementDeps(
+            settings=self.settings,
+            access_keys=dict([ACCESS_KEY]),
+            clock=self.clock,
+            public_url=public_url,
+            addresses=self.addresses(public_url),
+            spaces=self.spaces,
+            functions=self.functions,
+            deployments=self.deployments,
+            logs=self.logs,
+            invoker=self.invoker,
+            server=ServerFacts(
+                version="0.0.1", rung="process", isolates=False, node_majors=(18, 24)
+            ),
+            body_timeout_s=10.0,
+        )
+
+    def addresses(self, public_url: str) -> PackageAddresses:
+        return PackageAddresses(
+            public_url=public_url,
+            key=BOX.derive(KEY_PURPOSE),
+            clock=self.clock,
+            ttl_s=self.settings.upload_url_ttl_s,
+        )
+
+    @asynccontextmanager
+    async def serve(self, spool_dir: Path) -> AsyncIterator[str]:
+        """The handlers on a real port, mounted as the gateway does; gives the base URL."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        handler = management_handler(self.deps(url))
+        packages = upload_handlers(
+            UploadDeps(
+                packages=self.packages,
+                addresses=self.addresses(url),
+                spool_dir=spool_dir,
+                zip_max_bytes=self.settings.package_zip_max_bytes,
+                in_flight_max=self.settings.uploads_in_flight_max,
+                idle_timeout_s=10.0,
+            )
+        )
+        app = web.Application()
+        app.router.add_get("/", handler)
+        app.router.add_post("/", handler)
+        app.router.add_put("/oss/deployments/{deployment_id}.zip", packages.upload)
+        app.router.add_get("/oss/deployments/{deployment_id}.zip", packages.download)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            yield url
+        finally:
+            await runner.cleanup()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        return str(self.body["Code"])
+
+
+class Caller(Protocol):
+    """Sends signed management requests."""
+
+    async def __call__(self, action: str, **parameters: object) -> Answer: ...
+
+
+@dataclass
+class SignedRequest:
+    """A request that a test may still spoil."""
+
+    method: str
+    query: str = ""
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def send(self, session: ClientSession, url: str) -> Answer:
+        target = f"{url}/?{self.query}" if self.query else f"{url}/"
+        async with session.request(
+            self.method, URL(target, encoded=True), data=self.body or None, headers=self.headers
+        ) as response:
+            return Answer(response.status, dict(response.headers), await response.json())
+
+
+def rpc_v1_request(
+    action: str,
+    parameters: Mapping[str, str],
+    *,
+    method: str = "POST",
+    now_ms: int = NOW_MS,
+    key: tuple[str, str] = ACCESS_KEY,
+    nonce: str | None = None,
+    version: str = rpc_v1.API_VERSION,
+    split: bool = False,
+) -> SignedRequest:
+    """Scheme A. `split`: common parameters in the query, the action's own in the body."""
+    signed = rpc_v1.signed_parameters(
+        method,
+        action,
+        parameters,
+        access_key_id=key[0],
+        secret=key[1],
+        now=datetime.fromtimestamp(now_ms / 1000, UTC),
+        nonce=nonce or secrets.token_hex(16),
+    )
+    signed["Version"] = version
+    signed["Signature"] = rpc_v1.sign(method, signed, key[1])
+    if method == "GET":
+        return SignedRequest("GET", query=urlencode(signed))
+    own = {name: signed[name] for name in parameters} if split else signed
+    common = {name: value for name, value in signed.items() if name not in own}
+    return SignedRequest(
+        "POST",
+        query=urlencode(common),
+        body=urlencode(own).encode(),
+        headers={"Content-Type": FORM},
+    )
+
+
+def acs3_request(
+    host: str,
+    action: str,
+    parameters: Mapping[str, str],
+    *,
+    now_ms: int = NOW_MS,
+    key: tuple[str, str] = ACCESS_KEY,
+    nonce: str | None = None,
+    version: str = rpc_v1.API_VERSION,
+    query: Mapping[str, str] | None = None,
+) -> SignedRequest:
+    """Scheme B: a form POST, with some parameters in the query if wanted."""
+    body = urlencode(parameters).encode()
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+    headers = {
+        "host": host,
+        "content-type": FORM,
+        "x-acs-action": action,
+        "x-acs-version": version,
+        "x-acs-date": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "x-acs-signature-nonce": nonce or secrets.token_hex(16),
+        "x-acs-content-sha256": hashlib.sha256(body).hexdigest(),
+    }
+    names = sorted(headers)
+    signed = acs3.SignedRequest(
+        method="POST", path="/", query=query or {}, headers=headers, body=body
+    )
+    headers["authorization"] = (
+        f"ACS3-HMAC-SHA256 Credential={key[0]},SignedHeaders={';'.join(names)},"
+        f"Signature={acs3.sign(signed, names, key[1])}"
+    )
+    return SignedRequest("POST", query=urlencode(query or {}), body=body, headers=headers)
+
+
+def as_texts(parameters: Mapping[str, object], *, scheme: str) -> dict[str, str]:
+    """Booleans and lists as the SDK of that scheme writes them."""
+    texts: dict[str, str] = {}
+    for name, value in parameters.items():
+        if isinstance(value, bool):
+            texts[name] = str(value) if scheme == "acs3" else str(value).lower()
+        elif isinstance(value, list) and scheme == "acs3":
+            texts[name] = ",".join(value)
+        elif isinstance(value, list):
+            texts |= {f"{name}.{place}": item for place, item in enumerate(value, 1)}
+        else:
+            texts[name] = str(value)
+    return texts
+
+
+def make_caller(scheme: str, session: ClientSession, url: str, clock: ManualClock) -> Caller:
+    """A caller of one scheme: `rpc-get`, `rpc-post` or `acs3`."""
+
+    async def call(action: str, **parameters: object) -> Answer:
+        texts = as_texts(parameters, scheme=scheme)
+        if scheme == "acs3":
+            host = url.removeprefix("http://")
+            request = acs3_request(host, action, texts, now_ms=clock.now_ms())
+        else:
+            method = "GET" if scheme == "rpc-get" else "POST"
+            request = rpc_v1_request(action, texts, method=method, now_ms=clock.now_ms())
+        return await request.send(session, url)
+
+    return call
+
+
+def make_zip(files: Mapping[str, str] | None = None) -> bytes:
+    """A code package; the same files give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in (files or {"index.js": "module.exports = async () => 1;"}).items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return buffer.getvalue()
+
+
+def as_upload(directory: Path, content: bytes) -> UploadedPackage:
+    """Bytes as a received upload."""
+    path = directory / f"{secrets.token_hex(8)}.part"
+    path.write_bytes(content)
+    return UploadedPackage(
+        path=path, digest=hashlib.sha256(content).hexdigest(), size_bytes=len(content)
+    )
+
+
+def load_fixture(name: str) -> Any:
+    """A JSON file of tests/fixtures."""
+    return json.loads((Path(__file__).parent.parent / "fixtures" / name).read_text())
+
+
+def once_before(target: object, method: str, action: Callable[[], Awaitable[object]]) -> None:
+    """Run `action` once, right before the next call of a coroutine method: a race, made certain."""
+    original = getattr(target, method)
+
+    async def hooked(*args: object, **options: object) -> object:
+        setattr(target, method, original)
+        await action()
+        return await original(*args, **options)
+
+    setattr(target, method, hooked)
+
+
+class StoppedError(Exception):
+    """The program was killed, as far as a test is concerned."""
+
+
+class Killer:
+    """Kills the program before its n-th step on any of the watched stores."""
+
+    def __init__(self, at_step: int) -> None:
+        self._at_step = at_step
+        self._steps = 0
+        self._undo: list[Callable[[], None]] = []
+
+    def watch(self, target: object, *methods: str) -> None:
+        for method in methods:
+            original = getattr(target, method)
+            setattr(target, method, self._counted(original))
+            self._undo.append(partial(setattr, target, method, original))
+
+    def _counted(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def counted(*args: object, **options: object) -> Any:
+            self._steps += 1
+            if self._steps >= self._at_step:
+                raise StoppedError
+            return await original(*args, **options)
+
+        return counted
+
+    def restart(self) -> None:
+        """The next start of the program: everything works."""
+        for undo in self._undo:
+            undo()
+
+
+WRITES = ("replace_space", "delete_space", "delete_deployments", "replace_deployment")
+"""Steps of the control store that change something."""
+
+
+def make_record(**changes: Any) -> InvocationRecord:
+    """A record of a successful invocation, with changes."""
+    record = InvocationRecord(
+        request_id="r1",
+        job_id="job-1",
+        space_id=SPACE_ID,
+        function="demo",
+        deployment_id="dep-1",
+        source=Source.CLIENT,
+        started_ms=NOW_MS,
+        kind=OutcomeKind.OK,
+        fault=None,
+        bill=Bill(run_ms=13.2),
+        lines=(LogLine(level=LogLevel.INFO, time_ms=NOW_MS + 1, text="hi 1"),),
+        lines_cut=False,
+    )
+    return replace(record, **changes)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli_support import KEY_ID, FakeManagement, Shell, serving
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeManagement]:
+    with serving(FakeManagement()) as fake:
+        yield fake
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shell = Shell(tmp_path / "data")
+    shell.environ["YUNHAN_HTTP"] = f"127.0.0.1:{port}"
+    return shell
+
+
+def findings(shell: Shell) -> dict[str, dict[str, Any]]:
+    result = shell.run("doctor", "--json")
+    report = json.loads(result.stdout)
+    states = {finding["state"] for finding in report["findings"]}
+    assert report["ok"] is ("problem" not in states)
+    assert result.exit_code == (0 if report["ok"] else 1)
+    return {finding["name"]: finding for finding in report["findings"]}
+
+
+def test_a_fresh_machine(shell: Shell) -> None:
+    found = findings(shell)
+    assert found["python"]["state"] == "ok"
+    assert "v24." in found["node"]["text"]
+    assert found["data directory"]["state"] == "ok"
+    assert found["address"]["text"].endswith("is free")
+    assert found["program"]["state"] == "warning"
+    assert "yunhan up" in found["program"]["next_step"]
+    assert not shell.data_dir.exists(), "doctor leaves nothing behind"
+
+
+def test_a_running_program(shell: Shell, fake: FakeManagement) -> None:
+    shell.announce(fake.endpoint)
+    shell.environ["YUNHAN_HTTP"] = fake.endpoint.removeprefix("http://")
+    found = findings(shell)
+    assert found["program"] == {
+        "name": "program",
+        "state": "ok",
+        "text": f"ready at {fake.endpoint}",
+        "next_step": "",
+    }
+    assert found["address"]["state"] == "ok"
+    assert found["management key"]["text"] == KEY_ID
+
+
+def test_a_program_that_is_not_ready_is_a_problem(shell: Shell, fake: FakeManagement) -> None:
+    shell.announce(fake.endpoint)
+    fake.ready_status = 503
+    assert findings(shell)["program"]["state"] == "problem"
+
+
+def test_an_address_that_another_program_has_is_a_problem(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        shell.environ["YUNHAN_HTTP"] = f"127.0.0.1:{other.getsockname()[1]}"
+        finding = findings(shell)["address"]
+    assert finding["state"] == "problem"
+    assert "YUNHAN_HTTP" in finding["next_step"]
+
+
+def test_a_data_directory_that_cannot_be_made_is_a_problem(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    shell.environ["YUNHAN_DATA_DIR"] = str(tmp_path / "file" / "data")
+    assert findings(shell)["data directory"]["state"] == "problem"
+
+
+def test_a_database_that_takes_no_connection_is_a_problem(shell: Shell) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shell.environ["YUNHAN_DOCUMENTS_URL"] = f"mongodb://u:pw@127.0.0.1:{free.getsockname()[1]}/"
+        finding = findings(shell)["documents"]
+    assert finding["state"] == "problem"
+    assert "pw" not in finding["text"]
+
+
+def test_a_node_executable_that_does_not_run_is_a_problem(shell: Shell) -> None:
+    shell.environ["YUNHAN_NODE_PATHS"] = "20=/nowhere/node"
+    finding = findings(shell)["node"]
+    assert finding["state"] == "problem"
+    assert "/nowhere/node" in finding["text"]
+
+
+def test_isolation_is_told_honestly(shell: Shell) -> None:
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "warning"
+    assert finding["text"].startswith("process")
+
+
+def test_the_text_report_names_the_next_step(shell: Shell) -> None:
+    shell.environ["YUNHAN_DOCKER_RUNTIME"] = "runsc"
+    told = shell.run("doctor").stdout
+    assert "-> Start it with `yunhan up`" in told
+    assert "YUNHAN_DOCKER_RUNTIME is set but has no effect" in told

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from sandbox import endings
+from sandbox.api import Blame, Ending, OutcomeKind
+from sandbox.handle import Exit
+
+V8_TEXT = b"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n"
+
+
+@pytest.mark.parametrize(
+    ("exit_", "kind", "text"),
+    [
+        (Exit(code=0), OutcomeKind.EXITED, "code 0 before"),
+        (Exit(code=3), OutcomeKind.EXITED, "code 3 before"),
+        (Exit(code=70), OutcomeKind.EXITED, "nothing caught"),
+        (Exit(code=1, output=V8_TEXT), OutcomeKind.EXITED, "code 1"),
+        (Exit(signal=6), OutcomeKind.CRASHED, "SIGABRT"),
+        (Exit(signal=11), OutcomeKind.CRASHED, "SIGSEGV"),
+        (Exit(signal=250), OutcomeKind.CRASHED, "signal 250"),
+        (Exit(signal=6, output=b"x\n" + V8_TEXT), OutcomeKind.OUT_OF_MEMORY, "256 MB"),
+        (Exit(signal=5, output=V8_TEXT), OutcomeKind.OUT_OF_MEMORY, "256 MB"),
+        (Exit(signal=9, oom=True), OutcomeKind.OUT_OF_MEMORY, "256 MB"),
+        (Exit(code=137, oom=True), OutcomeKind.OUT_OF_MEMORY, "256 MB"),
+    ],
+)
+def test_how_a_process_went_decides_the_kind(exit_: Exit, kind: OutcomeKind, text: str) -> None:
+    ending = endings.process_gone(exit_, 256)
+    assert ending.kind is kind
+    assert ending.fault is not None
+    assert text in ending.fault.message
+    assert not ending.reusable
+
+
+@pytest.mark.parametrize(
+    ("ending", "blame"),
+    [
+        (endings.timed_out(1.5, "the function"), Blame.FUNCTION),
+        (endings.lost("x"), Blame.OURS),
+        (endings.no_result(), Blame.FUNCTION),
+        (endings.protocol_error("x"), Blame.FUNCTION),
+        (endings.result_too_large("x"), Blame.FUNCTION),
+    ],
+)
+def test_endings_of_the_worker_have_a_fault_and_end_the_sandbox(
+    ending: Ending, blame: Blame
+) -> None:
+    assert ending.kind.blame is blame
+    assert ending.fault is not None
+    assert ending.fault.message
+    assert ending.value is None
+    assert not ending.reusable
+
+
+def test_a_result_that_is_too_deep_leaves_the_sandbox_as_it_is() -> None:
+    assert endings.result_too_deep(reusable=True).reusable
+    assert not endings.result_too_deep(reusable=False).reusable

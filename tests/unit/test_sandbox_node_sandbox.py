@@ -1,0 +1,407 @@
+"""The life of one sandbox: start, bind, runs and every way to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.api import (
+    Ending,
+    Fault,
+    Invocation,
+    Limits,
+    LogLevel,
+    LogLine,
+    OutcomeKind,
+    SandboxError,
+    Usage,
+)
+from sandbox.channel import ChannelListener
+from sandbox.frames import Bind, Bound, Call, Frame, Hello, Invoke, Log, Result
+from sandbox.handle import Exit
+from sandbox.protocol import encode
+from tests.harness.sandbox_bench import BINDING, HELLO, Bench, benches
+
+
+@pytest.fixture
+async def make(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
+    async with benches(tmp_path_factory.mktemp("b")) as make_bench:
+        yield make_bench
+
+
+@pytest.fixture
+async def bench(make: Any) -> Bench:
+    made: Bench = make()
+    return made
+
+
+def fault_of(ending: Ending) -> str:
+    assert ending.fault is not None
+    assert ending.value is None
+    return ending.fault.message
+
+
+# --- start ------------------------------------------------------------------------------------
+
+
+async def test_the_listener_is_gone_after_the_one_connection(bench: Bench) -> None:
+    await bench.connected()
+    assert bench.sandbox.alive
+    assert not bench.path.exists()
+    with pytest.raises(OSError):
+        await bench.peer()
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "broke the protocol"),
+        (encode(Bound(id="x", load_ms=1.0)), "first frame is not hello"),
+        (encode(Hello(protocol=2, node="v24.0.0", pid=1)), "protocol 2"),
+        (encode(Hello(protocol=1, node="v18.4.0", pid=1)), "Node v18.4.0 instead of 24"),
+    ],
+    ids=["another protocol", "bound", "another version", "another Node"],
+)
+async def test_a_wrong_first_frame_is_a_failed_start(
+    bench: Bench, first: bytes, reason: str
+) -> None:
+    peer = await bench.peer()
+    await peer.send_bytes(first)
+    with pytest.raises(SandboxError, match=reason):
+        await bench.connecting
+    assert not bench.sandbox.alive
+    assert bench.handle.kills
+
+
+async def test_a_closed_channel_before_hello_is_a_failed_start(bench: Bench) -> None:
+    peer = await bench.peer()
+    await peer.close()
+    with pytest.raises(SandboxError, match="closed its channel"):
+        await bench.connecting
+
+
+async def test_an_early_exit_is_told_with_its_output(bench: Bench) -> None:
+    bench.handle.die(Exit(code=1, output=b"Error: cannot find module\n"))
+    with pytest.raises(SandboxError, match="exited with code 1 and wrote: Error: cannot find"):
+        await bench.connecting
+    assert not bench.sandbox.alive
+
+
+async def test_the_exit_is_a_better_reason_than_the_closed_channel(bench: Bench) -> None:
+    peer = await bench.peer()
+    await peer.close()
+    bench.handle.die(Exit(signal=11))
+    with pytest.raises(SandboxError, match="SIGSEGV"):
+        await bench.connecting
+
+
+@pytest.mark.parametrize("connects", [True, False])
+async def test_silence_is_a_failed_start(make: Any, connects: bool) -> None:
+    bench = make(start_timeout_s=0.05)
+    if connects:
+        await bench.peer()
+    with pytest.raises(SandboxError, match=r"silent for 0\.05 s"):
+        await bench.connecting
+    assert bench.handle.kills
+
+
+async def test_a_cancelled_start_leaves_nothing(bench: Bench) -> None:
+    await asyncio.sleep(0)
+    bench.connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await bench.connecting
+    assert bench.handle.kills
+    assert bench.handle.removed == 1
+
+
+async def test_too_long_a_socket_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="fewer than 100") as caught:
+        ChannelListener(tmp_path / ("x" * 100))
+    assert "shorter directory" in caught.value.what_next
+
+
+async def test_an_impossible_socket_is_our_error(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="cannot be made"):
+        ChannelListener(Path("/nonexistent/channel"))
+
+
+# --- bind -------------------------------------------------------------------------------------
+
+
+async def test_bind_says_what_the_sandbox_needs(bench: Bench) -> None:
+    peer = await bench.connected()
+    binding = asyncio.create_task(bench.sandbox.bind(BINDING, request_id="load", host=bench.host))
+    assert await peer.receive(Bind) == Bind(
+        id="load",
+        space="mp-space",
+        function="f",
+        deployment="dep-1",
+        code_dir="/code",
+        limits=Limits(),
+    )
+    line = LogLine(level=LogLevel.INFO, time_ms=1, text="loading")
+    await peer.send(Log(id="load", cut=False, lines=(line,)), Bound(id="load", load_ms=2.5))
+    assert await binding == Ending(kind=OutcomeKind.OK, usage=Usage(run_ms=2.5))
+    assert bench.host.logs == [(["loading"], False)]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Bound(id="other", load_ms=1.0),
+        Result(id="load", value=b"1"),
+        Call(id="load", call=1, method="m", params=b"{}"),
+        HELLO,
+    ],
+    ids=["bound of another", "result", "call", "hello"],
+)
+async def test_a_frame_that_does_not_fit_ends_the_bind(bench: Bench, frame: Frame) -> None:
+    peer = await bench.connected()
+    binding = asyncio.create_task(bench.sandbox.bind(BINDING, request_id="load", host=bench.host))
+    await peer.receive(Bind)
+    await peer.send(frame)
+    assert (await binding).kind is OutcomeKind.PROTOCOL_ERROR
+    assert not bench.sandbox.alive
+
+
+async def test_a_death_while_loading_is_told(bench: Bench) -> None:
+    peer = await bench.connected()
+    binding = asyncio.create_task(bench.sandbox.bind(BINDING, request_id="load", host=bench.host))
+    await peer.receive(Bind)
+    bench.handle.die(Exit(code=3))
+    await peer.close()
+    ending = await binding
+    assert ending.kind is OutcomeKind.EXITED
+    assert not ending.reusable
+
+
+async def test_a_cancelled_bind_ends_the_sandbox(bench: Bench) -> None:
+    peer = await bench.connected()
+    binding = asyncio.create_task(bench.sandbox.bind(BINDING, request_id="load", host=bench.host))
+    await peer.receive(Bind)
+    binding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await binding
+    assert bench.handle.kills
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+async def test_a_run_carries_everything_there_and_back(bench: Bench) -> None:
+    peer = await bench.bound()
+    invocation = Invocation(
+        request_id="req",
+        args=b'{"a":1}',
+        env={"MP_SOURCE": "http"},
+        timeout_s=1.2345,
+        trigger_path="/http/x",
+    )
+    run = asyncio.create_task(bench.sandbox.run(invocation, bench.host))
+    assert await peer.receive(Invoke) == Invoke(
+        id="req",
+        env={"MP_SOURCE": "http"},
+        timeout_ms=1235,
+        args=b'{"a":1}',
+        trigger_path="/http/x",
+    )
+    usage = Usage(run_ms=3.0, cpu_ms=2.0, peak_memory_mb=40.0)
+    await peer.send(Result(id="req", value=b'{"b":2}', usage=usage))
+    assert await run == Ending(kind=OutcomeKind.OK, value=b'{"b":2}', usage=usage)
+
+
+async def test_recycle_makes_the_sandbox_not_reusable(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    fault = Fault(name="Error", message="late")
+    await peer.send(Result(id="req", kind=OutcomeKind.FUNCTION_ERROR, fault=fault, recycle=True))
+    bench.handle.die(Exit(code=70))
+    assert await run == Ending(kind=OutcomeKind.FUNCTION_ERROR, fault=fault, reusable=False)
+    await bench.sandbox.wait_ended()
+    assert not bench.sandbox.alive
+
+
+async def test_a_result_before_the_death_counts(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    bench.handle.die(Exit(code=0))
+    await asyncio.sleep(0)  # the worker knows of the exit before it has read the result
+    await peer.send(Result(id="req", value=b"1"))
+    assert (await run).value == b"1"
+
+
+@pytest.mark.parametrize(
+    ("exit_", "kind"),
+    [
+        (Exit(code=0), OutcomeKind.EXITED),
+        (Exit(signal=11), OutcomeKind.CRASHED),
+        (Exit(signal=6, output=b"JavaScript heap out of memory"), OutcomeKind.OUT_OF_MEMORY),
+    ],
+    ids=["exit", "crash", "heap"],
+)
+@pytest.mark.parametrize("closes_first", [True, False])
+async def test_a_death_ends_every_run_with_its_reason(
+    bench: Bench, exit_: Exit, kind: OutcomeKind, closes_first: bool
+) -> None:
+    peer = await bench.bound()
+    runs = [await bench.begin(peer, request_id) for request_id in ("one", "two")]
+    if closes_first:
+        await peer.close()
+    bench.handle.die(exit_)
+    assert [(await run).kind for run in runs] == [kind, kind]
+    assert not bench.sandbox.alive
+
+
+async def test_a_channel_held_open_by_somebody_else_does_not_delay_the_ending(
+    bench: Bench,
+) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    bench.handle.die(Exit(code=1))  # the peer stays connected
+    async with asyncio.timeout(5):
+        assert (await run).kind is OutcomeKind.EXITED
+    await peer.wait_closed_by_worker()
+
+
+async def test_a_closed_channel_of_a_live_process_is_no_result(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.close()
+    assert (await run).kind is OutcomeKind.NO_RESULT
+    assert bench.handle.kills
+
+
+async def test_a_channel_closed_inside_a_frame_is_a_protocol_error(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send_bytes(encode(Result(id="req", value=b"123"))[:-1])
+    await peer.close()
+    assert (await run).kind is OutcomeKind.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"garbage on the channel",
+        b"\xff" * 100,
+        b"\x00\x00\x00\x02\xff\xff\xff\xff{}",
+        encode(HELLO),
+        encode(Bound(id="load", load_ms=1.0)),
+        encode(Result(id="other", value=b"1")),
+        encode(Result(id="req", value=b"not json")),
+        encode(Result(id="req", value=b"")),
+        encode(Result(id="req", value=b"NaN")),
+    ],
+    ids=[
+        "text",
+        "huge header",
+        "huge payload",
+        "hello",
+        "bound",
+        "result of another",
+        "value no JSON",
+        "value empty",
+        "value NaN",
+    ],
+)
+async def test_breaking_the_protocol_ends_every_run(bench: Bench, data: bytes) -> None:
+    peer = await bench.bound()
+    runs = [await bench.begin(peer, request_id) for request_id in ("req", "two")]
+    await peer.send_bytes(data)
+    assert [(await run).kind for run in runs] == [OutcomeKind.PROTOCOL_ERROR] * 2
+    assert bench.handle.kills
+    await peer.wait_closed_by_worker()
+
+
+async def test_a_second_result_is_a_protocol_error(bench: Bench) -> None:
+    peer = await bench.bound()
+    first = await bench.begin(peer, "one")
+    second = await bench.begin(peer, "two")
+    await peer.send(Result(id="one", value=b"1"), Result(id="one", value=b"2"))
+    assert (await first).value == b"1"
+    assert (await second).kind is OutcomeKind.PROTOCOL_ERROR
+
+
+async def test_too_large_a_result_is_refused_before_it_is_read(make: Any) -> None:
+    bench = make(result_max_bytes=10)
+    peer = await bench.bound()
+    run = await bench.begin(peer, "one")
+    neighbour = await bench.begin(peer, "two")
+    await peer.send_bytes(encode(Result(id="one", value=b"1" * 11)))
+    ending = await run
+    assert ending.kind is OutcomeKind.RESULT_TOO_LARGE
+    assert "11 bytes, the limit is 10" in fault_of(ending)
+    assert (await neighbour).kind is OutcomeKind.SANDBOX_LOST
+
+
+async def test_lone_surrogates_in_a_value_pass_untouched(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(Result(id="req", value=b'["\\ud800"]'))
+    assert (await run).value == b'["\\ud800"]'
+
+
+async def test_too_deep_a_value_is_refused_and_the_sandbox_lives(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(Result(id="req", value=b"[" * 5000 + b"]" * 5000))
+    ending = await run
+    assert ending.kind is OutcomeKind.RESULT_NOT_SERIALIZABLE
+    assert ending.reusable
+    assert bench.sandbox.alive
+
+
+async def test_the_time_limit_kills_and_says_so(bench: Bench) -> None:
+    peer = await bench.bound()
+    neighbour = await bench.begin(peer, "two")
+    run = await bench.begin(peer, "one", timeout_s=0.05)
+    ending = await run
+    assert ending.kind is OutcomeKind.TIMEOUT
+    assert "0.05 s" in fault_of(ending)
+    assert (await neighbour).kind is OutcomeKind.SANDBOX_LOST
+    await bench.sandbox.wait_ended()
+    assert bench.handle.kills
+
+
+async def test_an_id_under_way_cannot_run_twice(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    again = Invocation(request_id="req", args=b"", env={}, timeout_s=30)
+    with pytest.raises(RuntimeError, match="req"):
+        await bench.sandbox.run(again, bench.host)
+    await peer.send(Result(id="req", value=b"1"))
+    assert (await run).value == b"1"
+
+
+# --- stop -------------------------------------------------------------------------------------
+
+
+async def test_our_own_kill_is_never_a_crash(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await bench.sandbox.stop()
+    assert (await run).kind is OutcomeKind.SANDBOX_LOST
+
+
+async def test_a_process_that_cannot_be_killed_does_not_hold_up_the_stop(make: Any) -> None:
+    bench = make(stop_grace_s=0.05)
+    await bench.connected()
+    bench.handle.unkillable = True
+    async with asyncio.timeout(5):
+        await bench.sandbox.stop()
+    assert bench.handle.removed == 0  # what it may still use stays
+    assert not bench.sandbox.alive
+
+
+async def test_a_failing_handle_ends_the_runs_and_blames_us(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    bench.handle.exited.set_exception(RuntimeError("defect"))
+    assert (await run).kind is OutcomeKind.SANDBOX_LOST
+    await bench.sandbox.wait_ended()
+    assert not bench.sandbox.alive
+    bench.handle.removed = 1  # nobody can tell when it would be safe
