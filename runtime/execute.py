@@ -171,10 +171,10 @@ class Executor:
         if run_ms is None:
             run_ms = (self._clock.monotonic() - run.began) * 1000
         bill = Bill(
-            queue_ms=run.queue_ms,
+            queue_ms=round(run.queue_ms, 3),
             cold=lease.cold if lease else False,
-            start_ms=lease.start_ms if lease else 0.0,
-            run_ms=run_ms,
+            start_ms=round(lease.start_ms, 3) if lease else 0.0,
+            run_ms=round(run_ms, 3),
             cpu_ms=ending.usage.cpu_ms,
             peak_memory_mb=ending.usage.peak_memory_mb,
         )

@@ -46,6 +46,7 @@ async def _up(settings: Settings) -> int:
             parts.create_task(_must_not_end(name, run, stop), name=name)
             for name, run in program.background.items()
         ]
+        tasks.append(parts.create_task(program.gateway.sweep(), name="sweep code packages"))
         stack.callback(lambda: [task.cancel() for task in tasks])
         await program.gateway.listen()
         endpoint = program.gateway.endpoint

@@ -77,7 +77,7 @@ def _show(answer: dict[str, Any], name: str, space: str) -> None:
         note(f"{error['message']} ({error['code']}, blame: {error['blame']})")
     bill = answer["bill"]
     facts = [
-        f"{text} {bill[key]} {unit}"
+        f"{text} {bill[key]:.1f} {unit}"
         for key, text, unit in (
             ("runMs", "ran", "ms"),
             ("queueMs", "queued", "ms"),

@@ -54,8 +54,13 @@ def local_time(time_ms: int) -> str:
 
 
 def _print(table: Any) -> None:
-    """In a pipe a table is as wide as its longest line: scripts and `grep` want whole values."""
+    """Fitted to a terminal; in a pipe as wide as its longest line, because scripts want whole values."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, highlight=False, soft_wrap=False).print(table)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    console = Console(width=10_000, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from runtime.errors import NotFoundError, UnavailableError
+from runtime.errors import UnavailableError
 from runtime.messages import Function, Space, SpaceStatus
 from runtime.ports import Clock, ControlStore
 from runtime.sealing import SecretBox
-from runtime.services.spaces import client_secret_context
+from runtime.services.space_editor import unknown_space
+from runtime.services.space_keys import client_secret_context
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +42,6 @@ class _Cached:
     view: SpaceView | None
     """None: there is no such space."""
     checked: float
-
-
-def unknown_space(space_id: str) -> NotFoundError:
-    """The error for an id that no space has."""
-    return NotFoundError("InvalidSpaceId.NotFound", f"there is no space {space_id}")
 
 
 class SpaceDirectory:

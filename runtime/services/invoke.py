@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.errors import CallerError, InvalidParameterError, NotFoundError
+from runtime.errors import InvalidParameterError, NotFoundError
 from runtime.ids import new_job_id
 from runtime.messages import (
     Code,
@@ -47,7 +47,7 @@ class JobFactory:
     ) -> Job:
         """A synchronous job. `args` is JSON text; `timeout_cap_s` shortens the function's own limit.
 
-        Raises CallerError for an unknown or undeployed function, a paused space or too large arguments.
+        Raises a CallerError for an unknown or undeployed function, a paused space or too large arguments.
         """
         require_running(space)
         if len(args) > self._args_max_bytes:
@@ -142,9 +142,9 @@ class InvokeService:
 
 
 def require_running(space: SpaceView) -> None:
-    """Raises CallerError when the space was paused."""
+    """Raises NotFoundError when the space was paused (its status as in spec: functions (g))."""
     if space.status is not SpaceStatus.RUNNING:
-        raise CallerError(
+        raise NotFoundError(
             "InvalidSpace.NotInService",
             f"space {space.space_id} is paused; its owner can resume it (yunhan space resume)",
         )

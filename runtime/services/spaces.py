@@ -17,14 +17,11 @@ from runtime.services.naming import check_desc, check_space_name
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.space_keys import (
     SpaceKeys,
-    client_secret_context,
     make_key_pair,
     open_keys,
     seal_new_client_secret,
 )
 from runtime.settings import Settings
-
-__all__ = ["SpaceService", "client_secret_context"]
 
 _log = structlog.get_logger(__name__)
 

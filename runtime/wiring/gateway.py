@@ -7,8 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import structlog
 from aiohttp import web
 
+from runtime.errors import UnavailableError
 from runtime.gateway.app import Handler, make_app
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.health import Check, HealthApi
@@ -18,10 +20,10 @@ from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
 from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
 from runtime.services.client_calls import ClientCalls
 from runtime.services.code_blobs import CodeBlobs
+from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.functions import FunctionService
 from runtime.services.invoke import InvokeService
-from runtime.services.deployment_store import DeploymentStore
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService
 from runtime.services.space_editor import SpaceEditor
@@ -29,6 +31,8 @@ from runtime.services.spaces import SpaceService
 from runtime.services.tokens import TokenService
 from runtime.wiring.common import Common
 from runtime.wiring.limits import package_limits
+
+_log = structlog.get_logger(__name__)
 
 
 class StartError(Exception):
@@ -43,7 +47,18 @@ class GatewayParts:
     health: HealthApi
     runner: web.AppRunner
     address: str
+    blobs: CodeBlobs
     background: Mapping[str, Callable[[], Awaitable[None]]]
+
+    async def sweep(self) -> None:
+        """Once after a start: remove code packages that a crash left behind."""
+        try:
+            swept = await self.blobs.sweep()
+        except UnavailableError as error:
+            _log.warning("code_not_swept", error=error.message)
+            return
+        if swept:
+            _log.info("code_swept", packages=swept)
 
     async def listen(self) -> None:
         """Open the HTTP listener. Raises StartError."""
@@ -79,7 +94,8 @@ async def build_gateway(
     invoker = InvokeService(
         directory=common.directory, queue=common.adapters.queue, jobs=common.jobs
     )
-    management, uploads = _administration(common, invoker, endpoint)
+    blobs = CodeBlobs(control=common.adapters.control, files=common.adapters.files)
+    management, uploads = _administration(common, invoker, blobs, endpoint)
     health = HealthApi(checks={"documents": _documents(common)}, gauges=gauges)
     app = make_app(
         client=ClientApi(
@@ -103,6 +119,7 @@ async def build_gateway(
         health=health,
         runner=runner,
         address=settings.http,
+        blobs=blobs,
         background={
             "follow control plane changes": common.directory.run,
             "follow token keys": lambda: tokens.run(settings.control_max_age_s),
@@ -111,7 +128,7 @@ async def build_gateway(
 
 
 def _administration(
-    common: Common, invoker: InvokeService, endpoint: str
+    common: Common, invoker: InvokeService, blobs: CodeBlobs, endpoint: str
 ) -> tuple[Handler, UploadHandlers]:
     """The management API and the addresses of code packages."""
     settings, adapters = common.settings, common.adapters
@@ -122,7 +139,6 @@ def _administration(
         ttl_s=settings.upload_url_ttl_s,
     )
     editor = SpaceEditor(control=adapters.control, cache=common.directory)
-    blobs = CodeBlobs(control=adapters.control, files=adapters.files)
     packages = PackageService(
         store=DeploymentStore(adapters.control),
         blobs=blobs,

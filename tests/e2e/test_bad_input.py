@@ -52,7 +52,8 @@ CODES = {"timeout": "RequestTimeout"}
 def functions(management: Management, space: tuple[str, str]) -> None:
     management.deploy(space[0], "innocent", {"index.js": "module.exports = () => 'fine'"})
     for name, (source, _) in HOSTILE.items():
-        management.deploy(space[0], name, {"index.js": source}, Timeout=2, Memory=128)
+        memory = 256 if name == "huge" else 128
+        management.deploy(space[0], name, {"index.js": source}, Timeout=2, Memory=memory)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

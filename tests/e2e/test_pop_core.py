@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_life_of_a_function(run_sdk: RunSdk, program: Program) -> None:
     results = run_sdk(
         "pop_core.cjs", accessKeyId=key.key_id, accessKeySecret=key.secret, steps=steps
     )
-    values = [result.get("value") for result in results]
+    values: list[Any] = [result.get("value") for result in results]
     assert values[1]["Spec"]["Runtime"] == "Node.js 20"
     assert values[3]["status"] == 200
     assert values[5]["DataList"][0]["Status"]["Status"] == "DEPLOY_SUCCESS"

@@ -87,13 +87,12 @@ class SmallWorker:
     async def open(self) -> AsyncIterator[None]:
         """Run the worker; at the end nothing is leased or alive."""
         await self.spawner.start()
-        async with self.queue.open():
-            async with self.pool.open():
-                running = asyncio.create_task(self.worker.run())
-                await asyncio.sleep(0)
-                yield
-                assert await self.worker.drain(5)
-                await running
+        async with self.queue.open(), self.pool.open():
+            running = asyncio.create_task(self.worker.run())
+            await asyncio.sleep(0)
+            yield
+            assert await self.worker.drain(5)
+            await running
         assert self.slots.free == self.slots.total
         assert self.code.leased == []
         assert self.spawner.live == {}

@@ -8,17 +8,13 @@ import json
 import secrets
 import socket
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlencode
+from typing import Any
 
-from aiohttp import ClientSession, web
-from yarl import URL
+from aiohttp import web
 
 from runtime.backends.control_memory import ControlMemory
 from runtime.backends.files_object import open_file_store
@@ -40,31 +36,11 @@ from runtime.services.space_editor import SpaceEditor
 from runtime.services.space_keys import seal_new_client_secret
 from runtime.services.spaces import SpaceService
 from runtime.settings import Settings
-from runtime.signatures import acs3, rpc_v1
 from sandbox.api import LogLevel, LogLine, OutcomeKind
+from tests.unit.signed_requests import ACCESS_KEY, NOW_MS, ManualClock
 
-ACCESS_KEY = ("testAccessKeyId", "testAccessKeySecret")
-NOW_MS = 1_795_227_104_462
-NOW_ISO = "2026-11-21T02:11:44.462Z"
-FORM = "application/x-www-form-urlencoded"
 SPACE_ID = "mp-00000000-0000-4000-8000-000000000001"
 BOX = SecretBox(b"k" * 32)
-
-
-class ManualClock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.time_ms = NOW_MS
-
-    def now_ms(self) -> int:
-        return self.time_ms
-
-    def monotonic(self) -> float:
-        return self.time_ms / 1000
-
-    def advance(self, seconds: float) -> None:
-        self.time_ms += int(seconds * 1000)
 
 
 class RecordingCache:
@@ -232,142 +208,6 @@ class Bench:
             await runner.cleanup()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: dict[str, Any]
-
-    @property
-    def code(self) -> str:
-        return str(self.body["Code"])
-
-
-class Caller(Protocol):
-    """Sends signed management requests."""
-
-    async def __call__(self, action: str, **parameters: object) -> Answer: ...
-
-
-@dataclass
-class SignedRequest:
-    """A request that a test may still spoil."""
-
-    method: str
-    query: str = ""
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    async def send(self, session: ClientSession, url: str) -> Answer:
-        target = f"{url}/?{self.query}" if self.query else f"{url}/"
-        async with session.request(
-            self.method, URL(target, encoded=True), data=self.body or None, headers=self.headers
-        ) as response:
-            return Answer(response.status, dict(response.headers), await response.json())
-
-
-def rpc_v1_request(
-    action: str,
-    parameters: Mapping[str, str],
-    *,
-    method: str = "POST",
-    now_ms: int = NOW_MS,
-    key: tuple[str, str] = ACCESS_KEY,
-    nonce: str | None = None,
-    version: str = rpc_v1.API_VERSION,
-    split: bool = False,
-) -> SignedRequest:
-    """Scheme A. `split`: common parameters in the query, the action's own in the body."""
-    signed = rpc_v1.signed_parameters(
-        method,
-        action,
-        parameters,
-        access_key_id=key[0],
-        secret=key[1],
-        now=datetime.fromtimestamp(now_ms / 1000, UTC),
-        nonce=nonce or secrets.token_hex(16),
-    )
-    signed["Version"] = version
-    signed["Signature"] = rpc_v1.sign(method, signed, key[1])
-    if method == "GET":
-        return SignedRequest("GET", query=urlencode(signed))
-    own = {name: signed[name] for name in parameters} if split else signed
-    common = {name: value for name, value in signed.items() if name not in own}
-    return SignedRequest(
-        "POST",
-        query=urlencode(common),
-        body=urlencode(own).encode(),
-        headers={"Content-Type": FORM},
-    )
-
-
-def acs3_request(
-    host: str,
-    action: str,
-    parameters: Mapping[str, str],
-    *,
-    now_ms: int = NOW_MS,
-    key: tuple[str, str] = ACCESS_KEY,
-    nonce: str | None = None,
-    version: str = rpc_v1.API_VERSION,
-    query: Mapping[str, str] | None = None,
-) -> SignedRequest:
-    """Scheme B: a form POST, with some parameters in the query if wanted."""
-    body = urlencode(parameters).encode()
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
-    headers = {
-        "host": host,
-        "content-type": FORM,
-        "x-acs-action": action,
-        "x-acs-version": version,
-        "x-acs-date": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "x-acs-signature-nonce": nonce or secrets.token_hex(16),
-        "x-acs-content-sha256": hashlib.sha256(body).hexdigest(),
-    }
-    names = sorted(headers)
-    signed = acs3.SignedRequest(
-        method="POST", path="/", query=query or {}, headers=headers, body=body
-    )
-    headers["authorization"] = (
-        f"ACS3-HMAC-SHA256 Credential={key[0]},SignedHeaders={';'.join(names)},"
-        f"Signature={acs3.sign(signed, names, key[1])}"
-    )
-    return SignedRequest("POST", query=urlencode(query or {}), body=body, headers=headers)
-
-
-def as_texts(parameters: Mapping[str, object], *, scheme: str) -> dict[str, str]:
-    """Booleans and lists as the SDK of that scheme writes them."""
-    texts: dict[str, str] = {}
-    for name, value in parameters.items():
-        if isinstance(value, bool):
-            texts[name] = str(value) if scheme == "acs3" else str(value).lower()
-        elif isinstance(value, list) and scheme == "acs3":
-            texts[name] = ",".join(value)
-        elif isinstance(value, list):
-            texts |= {f"{name}.{place}": item for place, item in enumerate(value, 1)}
-        else:
-            texts[name] = str(value)
-    return texts
-
-
-def make_caller(scheme: str, session: ClientSession, url: str, clock: ManualClock) -> Caller:
-    """A caller of one scheme: `rpc-get`, `rpc-post` or `acs3`."""
-
-    async def call(action: str, **parameters: object) -> Answer:
-        texts = as_texts(parameters, scheme=scheme)
-        if scheme == "acs3":
-            host = url.removeprefix("http://")
-            request = acs3_request(host, action, texts, now_ms=clock.now_ms())
-        else:
-            method = "GET" if scheme == "rpc-get" else "POST"
-            request = rpc_v1_request(action, texts, method=method, now_ms=clock.now_ms())
-        return await request.send(session, url)
-
-    return call
-
-
 def make_zip(files: Mapping[str, str] | None = None) -> bytes:
     """A code package; the same files give the same bytes."""
     buffer = io.BytesIO()
@@ -389,55 +229,6 @@ def as_upload(directory: Path, content: bytes) -> UploadedPackage:
 def load_fixture(name: str) -> Any:
     """A JSON file of tests/fixtures."""
     return json.loads((Path(__file__).parent.parent / "fixtures" / name).read_text())
-
-
-def once_before(target: object, method: str, action: Callable[[], Awaitable[object]]) -> None:
-    """Run `action` once, right before the next call of a coroutine method: a race, made certain."""
-    original = getattr(target, method)
-
-    async def hooked(*args: object, **options: object) -> object:
-        setattr(target, method, original)
-        await action()
-        return await original(*args, **options)
-
-    setattr(target, method, hooked)
-
-
-class StoppedError(Exception):
-    """The program was killed, as far as a test is concerned."""
-
-
-class Killer:
-    """Kills the program before its n-th step on any of the watched stores."""
-
-    def __init__(self, at_step: int) -> None:
-        self._at_step = at_step
-        self._steps = 0
-        self._undo: list[Callable[[], None]] = []
-
-    def watch(self, target: object, *methods: str) -> None:
-        for method in methods:
-            original = getattr(target, method)
-            setattr(target, method, self._counted(original))
-            self._undo.append(partial(setattr, target, method, original))
-
-    def _counted(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def counted(*args: object, **options: object) -> Any:
-            self._steps += 1
-            if self._steps >= self._at_step:
-                raise StoppedError
-            return await original(*args, **options)
-
-        return counted
-
-    def restart(self) -> None:
-        """The next start of the program: everything works."""
-        for undo in self._undo:
-            undo()
-
-
-WRITES = ("replace_space", "delete_space", "delete_deployments", "replace_deployment")
-"""Steps of the control store that change something."""
 
 
 def make_record(**changes: Any) -> InvocationRecord:

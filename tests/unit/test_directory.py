@@ -13,7 +13,7 @@ from runtime.errors import NotFoundError, UnavailableError
 from runtime.messages import Function, Space
 from runtime.sealing import SecretBox
 from runtime.services.directory import SpaceDirectory
-from runtime.services.spaces import client_secret_context
+from runtime.services.space_keys import client_secret_context
 from tests.harness.clock import FakeClock
 
 BOX = SecretBox(b"k" * 32)

@@ -7,14 +7,9 @@ import pytest
 
 from runtime.messages import Deployment, DeploymentStatus
 from runtime.services.code_blobs import code_key
-from tests.unit.management_support import (
-    NOW_MS,
-    SPACE_ID,
-    Bench,
-    as_upload,
-    make_zip,
-    once_before,
-)
+from tests.unit.interruptions import once_before
+from tests.unit.management_support import SPACE_ID, Bench, as_upload, make_zip
+from tests.unit.signed_requests import NOW_MS
 
 
 def deployment(number: int, digest: str | None) -> Deployment:

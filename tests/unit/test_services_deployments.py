@@ -10,14 +10,9 @@ from runtime.messages import Deployment, DeploymentStatus, Function
 from runtime.package_check import PackageError
 from runtime.services.code_blobs import code_key
 from runtime.services.functions import FunctionChange
-from tests.unit.management_support import (
-    NOW_MS,
-    SPACE_ID,
-    Bench,
-    as_upload,
-    make_zip,
-    once_before,
-)
+from tests.unit.interruptions import once_before
+from tests.unit.management_support import SPACE_ID, Bench, as_upload, make_zip
+from tests.unit.signed_requests import NOW_MS
 
 ONE = make_zip({"index.js": "// one"})
 TWO = make_zip({"index.js": "// two"})

@@ -7,17 +7,9 @@ import pytest
 from runtime.errors import CallerError, ConflictError, InvalidParameterError, NotFoundError
 from runtime.services.functions import FunctionChange
 from runtime.settings import Settings
-from tests.unit.management_support import (
-    NOW_MS,
-    SPACE_ID,
-    WRITES,
-    Bench,
-    Killer,
-    StoppedError,
-    as_upload,
-    make_zip,
-    once_before,
-)
+from tests.unit.interruptions import WRITES, Killer, StoppedError, once_before
+from tests.unit.management_support import SPACE_ID, Bench, as_upload, make_zip
+from tests.unit.signed_requests import NOW_MS
 
 
 @pytest.fixture

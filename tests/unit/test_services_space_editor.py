@@ -7,7 +7,8 @@ import pytest
 from runtime.errors import ConflictError, NotFoundError, OverloadedError
 from runtime.messages import Space
 from runtime.services import space_editor
-from tests.unit.management_support import SPACE_ID, Bench, once_before
+from tests.unit.interruptions import once_before
+from tests.unit.management_support import SPACE_ID, Bench
 
 
 def renamed(name: str) -> "Rename":

@@ -16,18 +16,9 @@ from runtime.services.code_blobs import code_key
 from runtime.services.functions import FunctionChange
 from runtime.services.space_keys import open_keys
 from runtime.settings import Settings
-from tests.unit.management_support import (
-    BOX,
-    NOW_MS,
-    SPACE_ID,
-    WRITES,
-    Bench,
-    Killer,
-    StoppedError,
-    as_upload,
-    make_record,
-    make_zip,
-)
+from tests.unit.interruptions import WRITES, Killer, StoppedError
+from tests.unit.management_support import BOX, SPACE_ID, Bench, as_upload, make_record, make_zip
+from tests.unit.signed_requests import NOW_MS
 
 OTHER_ID = "mp-00000000-0000-4000-8000-000000000002"
 

@@ -1,17 +1,16 @@
 """What is no business of a single action: refusals over HTTP, bounds of bodies, bare requests."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 
 from runtime.settings import Settings
-from tests.unit.management_support import (
+from tests.unit.management_support import Bench
+from tests.unit.signed_requests import (
     ACCESS_KEY,
     FORM,
     Answer,
-    Bench,
     SignedRequest,
     acs3_request,
     rpc_v1_request,
@@ -23,18 +22,6 @@ BODY_MAX = 2000
 @pytest.fixture
 def bench() -> Bench:
     return Bench(settings=Settings(management_body_max_bytes=BODY_MAX))
-
-
-@pytest.fixture
-async def url(bench: Bench, tmp_path: Path) -> AsyncIterator[str]:
-    async with bench.serve(tmp_path) as base:
-        yield base
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as made:
-        yield made
 
 
 def both(url: str, key: tuple[str, str] = ACCESS_KEY) -> list[SignedRequest]:

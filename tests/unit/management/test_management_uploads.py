@@ -13,7 +13,8 @@ from aiohttp import ClientSession
 from runtime.messages import DeploymentStatus
 from runtime.services.functions import FunctionChange
 from runtime.settings import Settings
-from tests.unit.management_support import SPACE_ID, Bench, make_zip, once_before
+from tests.unit.interruptions import once_before
+from tests.unit.management_support import SPACE_ID, Bench, make_zip
 
 ZIP = make_zip()
 ZIP_MAX = 5000
@@ -22,18 +23,6 @@ ZIP_MAX = 5000
 @pytest.fixture
 def bench() -> Bench:
     return Bench(settings=Settings(package_zip_max_bytes=ZIP_MAX, uploads_in_flight_max=1))
-
-
-@pytest.fixture
-async def url(bench: Bench, tmp_path: Path) -> AsyncIterator[str]:
-    async with bench.serve(tmp_path) as base:
-        yield base
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as made:
-        yield made
 
 
 @pytest.fixture

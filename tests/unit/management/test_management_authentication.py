@@ -9,13 +9,13 @@ import pytest
 
 from runtime.errors import CallerError, OverloadedError
 from runtime.gateway.management.authentication import Authenticator, RawRequest
-from tests.unit.management_support import (
+from tests.unit.management_support import load_fixture
+from tests.unit.signed_requests import (
     ACCESS_KEY,
     NOW_MS,
     ManualClock,
     SignedRequest,
     acs3_request,
-    load_fixture,
     rpc_v1_request,
 )
 

@@ -1,0 +1,434 @@
+"""The process rung around its sandboxes: start, leftovers, a killed worker, descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import uvloop
+
+from sandbox.api import (
+    Binding,
+    Invocation,
+    Limits,
+    LogLine,
+    OutcomeKind,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+)
+from sandbox.bootstrap_location import bootstrap_dir
+from sandbox.node_runtimes import find_node_runtimes
+from sandbox.spawners.process import ProcessSpawner
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("p")
+
+
+def spawner_in(folder: Path, bootstrap: Path | None = None, node_paths: str = "") -> ProcessSpawner:
+    return ProcessSpawner(
+        run_dir=folder / "run",
+        bootstrap_dir=bootstrap or bootstrap_dir(),
+        node_paths=node_paths,
+    )
+
+
+def spec(sandbox_id: str, **limits: Any) -> SandboxSpec:
+    return SandboxSpec(sandbox_id=sandbox_id, node_major=24, memory_mb=128, limits=Limits(**limits))
+
+
+def write(path: Path, text: str, *, mode: int = 0o644) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+class Host:
+    def on_log(self, lines: Sequence[LogLine], *, cut: bool) -> None:
+        pass
+
+    async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
+        return b"{}"
+
+
+async def bind_and_run(
+    sandbox: Sandbox, folder: Path, script: str, timeout_s: float
+) -> OutcomeKind:
+    code_dir = folder / "code" / sandbox.spec.sandbox_id
+    write(code_dir / "index.js", script)
+    binding = Binding(space_id="s", function="f", deployment_id="d", code_dir=code_dir)
+    ending = await sandbox.bind(binding, request_id="load", host=Host())
+    assert ending.kind is OutcomeKind.OK
+    invocation = Invocation(request_id="r", args=b"", env={}, timeout_s=timeout_s)
+    return (await sandbox.run(invocation, Host())).kind
+
+
+# --- start ------------------------------------------------------------------------------------
+
+
+async def test_the_start_warns_that_nobody_is_protected(folder: Path) -> None:
+    spawner = spawner_in(folder)
+    with structlog.testing.capture_logs() as logs:
+        await spawner.start()
+    await spawner.stop()
+    [warning] = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert warning["event"] == "sandbox_without_isolation"
+    assert not spawner.isolates
+
+
+async def test_a_bootstrap_that_is_not_there_is_refused_at_the_start(folder: Path) -> None:
+    with pytest.raises(SandboxError, match=r"index\.mjs"):
+        await spawner_in(folder, bootstrap=folder).start()
+
+
+async def test_a_run_directory_too_deep_for_sockets_is_refused_at_the_start(folder: Path) -> None:
+    with pytest.raises(SandboxError, match="shorter directory"):
+        await spawner_in(folder / ("x" * 80)).start()
+
+
+async def test_a_run_directory_that_is_a_file_is_refused_at_the_start(folder: Path) -> None:
+    write(folder / "run", "")
+    with pytest.raises(SandboxError, match="run directory"):
+        await spawner_in(folder).start()
+
+
+async def test_a_long_id_is_refused_and_leaves_nothing(folder: Path) -> None:
+    spawner = spawner_in(folder)
+    await spawner.start()
+    with pytest.raises(SandboxError, match="fewer than 100"):
+        await spawner.spawn(spec("x" * 100))
+    assert entries(folder / "run") == []
+    await spawner.stop()
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ("process.stderr.write('no luck'); process.exit(7)", "code 7 and wrote: no luck"),
+        ("process.abort()", "SIGABRT"),
+        ("setInterval(() => {}, 1000)", "silent for 0.5 s"),
+        (
+            "import net from 'node:net'; net.connect(process.env.YUNHAN_CHANNEL).write('x'.repeat(99))",
+            "broke the protocol",
+        ),
+        (
+            "import net from 'node:net'; net.connect(process.env.YUNHAN_CHANNEL).end();"
+            "setInterval(() => {}, 1000)",
+            "closed its channel",
+        ),
+    ],
+    ids=["exit", "abort", "silence", "garbage", "close"],
+)
+async def test_a_bootstrap_that_fails_is_our_error_and_leaves_nothing(
+    folder: Path, index: str, reason: str
+) -> None:
+    write(folder / "bootstrap" / "index.mjs", index)
+    spawner = spawner_in(folder, bootstrap=folder / "bootstrap")
+    await spawner.start()
+    with pytest.raises(SandboxError, match=reason):
+        await spawner.spawn(spec("one", start_timeout_s=0.5))
+    assert entries(folder / "run") == []
+    await spawner.stop()
+
+
+async def test_stopping_the_spawner_ends_a_start_under_way(folder: Path) -> None:
+    write(folder / "bootstrap" / "index.mjs", "setInterval(() => {}, 1000)")
+    spawner = spawner_in(folder, bootstrap=folder / "bootstrap")
+    await spawner.start()
+    spawning = asyncio.create_task(spawner.spawn(spec("one")))
+    await asyncio.sleep(0)
+    await spawner.stop()
+    with pytest.raises(SandboxError):
+        await spawning
+    assert entries(folder / "run") == []
+
+
+# --- Node executables ---------------------------------------------------------------------------
+
+
+async def test_the_installed_package_is_found() -> None:
+    runtimes = await find_node_runtimes()
+    assert runtimes[24].version.startswith("v24.")
+    assert list(runtimes) == sorted(runtimes)
+
+
+async def test_a_named_executable_is_added_and_wins(folder: Path) -> None:
+    old = write(folder / "old", "#!/bin/sh\necho v16.1.2\n", mode=0o755)
+    own = write(folder / "own", "#!/bin/sh\necho v24.0.1\n", mode=0o755)
+    runtimes = await find_node_runtimes(f"16={old},24={own}")
+    assert (runtimes[16].version, runtimes[16].path) == ("v16.1.2", old)
+    assert runtimes[24].path == own
+    assert next(iter(runtimes)) == 16
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (None, "does not run"),
+        ("#!/bin/sh\necho v18.0.0\n", "is Node.js v18.0.0, not 20"),
+        ("#!/bin/sh\necho Python 3.11\n", "is not Node.js"),
+        ("#!/bin/sh\nexit 1\n", "is not Node.js"),
+    ],
+    ids=["missing", "another version", "another program", "failing"],
+)
+async def test_a_named_executable_that_is_wrong_is_refused(
+    folder: Path, script: str | None, reason: str
+) -> None:
+    if script is not None:
+        write(folder / "node", script, mode=0o755)
+    with pytest.raises(SandboxError, match=reason):
+        await find_node_runtimes(f"20={folder / 'node'}")
+
+
+# --- leftovers ----------------------------------------------------------------------------------
+
+
+async def test_leftovers_of_a_dead_worker_are_swept_and_nothing_else(folder: Path) -> None:
+    run_dir = folder / "run"
+    (run_dir / "sb-old" / "work" / "deep").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as left_socket:
+        left_socket.bind(str(run_dir / "sb-old" / "channel"))
+    write(run_dir / "notes.txt", "not ours")
+    inside = sleeper(run_dir / "sb-old" / "work" / "deep")
+    outside = sleeper(folder)
+    spawner = spawner_in(folder)
+    try:
+        await spawner.start()
+        assert await asyncio.to_thread(inside.wait, 10) == -signal.SIGKILL
+        assert entries(run_dir) == ["notes.txt"]
+        assert outside.poll() is None
+    finally:
+        for process in (inside, outside):
+            process.kill()
+            process.wait()
+        await spawner.stop()
+
+
+def sleeper(directory: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "1000"], cwd=directory)
+
+
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from sandbox.api import *
+from sandbox.bootstrap_location import bootstrap_dir
+from sandbox.spawners.process import ProcessSpawner
+
+folder = Path(sys.argv[1])
+
+class Host:
+    def on_log(self, lines, *, cut):
+        print("child", lines[0].text, flush=True)
+
+async def main():
+    spawner = ProcessSpawner(run_dir=folder / "run", bootstrap_dir=bootstrap_dir())
+    await spawner.start()
+    runs = []
+    for name in ("busy", "idle"):
+        sandbox = await spawner.spawn(SandboxSpec(sandbox_id=name, node_major=24, memory_mb=128))
+        binding = Binding(
+            space_id="s", function="f", deployment_id="d", code_dir=folder / "code" / name
+        )
+        await sandbox.bind(binding, request_id="load", host=Host())
+        invocation = Invocation(request_id="r", args=b"", env={}, timeout_s=1000)
+        runs.append(sandbox.run(invocation, Host()))
+    await asyncio.gather(*runs)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_worker_takes_its_sandboxes_with_it(folder: Path) -> None:
+    busy = """
+    const child = require('child_process').spawn('sleep', ['1000'], { stdio: 'ignore' });
+    child.on('spawn', () => {});
+    module.exports = () => { console.log(child.pid); setTimeout(() => { for (;;); }, 50);
+                             return new Promise(() => {}); };
+    """
+    write(folder / "code" / "busy" / "index.js", busy)
+    idle = "module.exports = () => { console.log(process.pid); return new Promise(() => {}); }"
+    write(folder / "code" / "idle" / "index.js", idle)
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, str(folder), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert worker.stdout is not None
+        pids: list[int] = []
+        async with asyncio.timeout(20):
+            while len(pids) < 2:
+                line = await worker.stdout.readline()
+                assert line
+                if line.startswith(b"child "):
+                    pids.append(int(line.split()[1]))
+            groups = {os.getpgid(pid) for pid in pids}
+            assert len(groups) == 2
+        worker.kill()
+        await worker.wait()
+        async with asyncio.timeout(5):
+            while any(map(group_exists, groups)):
+                await asyncio.sleep(0.01)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
+        await worker.communicate()
+    # What it could not clean up, the next worker does.
+    assert entries(folder / "run") == ["sb-busy", "sb-idle"]
+    spawner = spawner_in(folder)
+    await spawner.start()
+    await spawner.stop()
+    assert entries(folder / "run") == []
+
+
+def group_exists(group: int) -> bool:
+    """Whether a process of the group still runs; one that nobody reaps yet does not."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == group and fields[0] != "Z":
+                    return True
+    return False
+
+
+async def test_a_killed_guard_is_replaced(folder: Path) -> None:
+    spawner = spawner_in(folder)
+    await spawner.start()
+    first = await spawner.spawn(spec("one"))
+    guard = spawner._guard._process
+    assert guard is not None
+    guard.kill()
+    await asyncio.to_thread(guard.wait)
+    second = await spawner.spawn(spec("two"))
+    replaced = spawner._guard._process
+    assert replaced is not None
+    assert replaced.pid != guard.pid
+    assert first.alive
+    assert second.alive
+    # The new one knows the groups of before: it kills them when the worker ends without a word.
+    assert replaced.stdin is not None
+    replaced.stdin.close()
+    await asyncio.gather(first.wait_ended(), second.wait_ended())
+    await spawner.stop()
+
+
+# --- descriptors, threads, processes, folders --------------------------------------------------
+
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
+    asyncio.new_event_loop,
+    uvloop.new_event_loop,
+]
+
+
+def run_on(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, None]
+) -> None:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main)
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS, ids=["asyncio", "uvloop"])
+def test_many_sandboxes_leave_nothing_behind(
+    folder: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    run_on(loop_factory, many_sandboxes(folder))
+
+
+async def many_sandboxes(folder: Path) -> None:
+    spawner = spawner_in(folder)
+    await spawner.start()
+    await round_of_sandboxes(spawner, folder, 0)
+    before = possessions()
+    for number in range(1, 5):
+        await round_of_sandboxes(spawner, folder, number)
+        assert entries(folder / "run") == []
+    assert possessions() == before
+    await spawner.stop()
+    assert children() == []
+
+
+async def round_of_sandboxes(spawner: ProcessSpawner, folder: Path, number: int) -> None:
+    """One sandbox for each way to end, all at the same time."""
+    ways = [
+        ("stopped", "module.exports = () => 1", OutcomeKind.OK),
+        ("exits", "module.exports = () => process.exit(3)", OutcomeKind.EXITED),
+        ("loops", "module.exports = () => { for (;;); }", OutcomeKind.TIMEOUT),
+    ]
+
+    async def one(name: str, script: str, kind: OutcomeKind) -> None:
+        sandbox = await spawner.spawn(spec(f"{name}-{number}"))
+        assert await bind_and_run(sandbox, folder, script, 0.2 if name == "loops" else 30) is kind
+        await sandbox.stop()
+
+    async def cancelled() -> None:
+        spawning = asyncio.create_task(spawner.spawn(spec(f"cancelled-{number}")))
+        await asyncio.sleep(0.005)
+        spawning.cancel()
+        await asyncio.wait({spawning})
+        assert spawning.cancelled()
+
+    await asyncio.gather(cancelled(), *(one(*way) for way in ways))
+
+
+def possessions() -> tuple[int, list[int], int]:
+    """Open descriptors, child processes, threads; the executor's own threads do not count."""
+    threads = [t for t in threading.enumerate() if not t.name.startswith("asyncio_")]
+    return len(entries(Path("/proc/self/fd"))), children(), len(threads)
+
+
+def children() -> list[int]:
+    """Children of this process, dead ones that nobody reaped included."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == os.getpid():
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS, ids=["asyncio", "uvloop"])
+def test_without_pidfds_a_thread_watches(
+    folder: Path,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(38, "Function not implemented")
+
+    async def main() -> None:
+        spawner = spawner_in(folder)
+        await spawner.start()
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+        sandbox = await spawner.spawn(spec("one"))
+        script = "module.exports = () => process.exit(3)"
+        assert await bind_and_run(sandbox, folder, script, 30) is OutcomeKind.EXITED
+        other = await spawner.spawn(spec("two"))
+        await other.stop()
+        await spawner.stop()
+        assert entries(folder / "run") == []
+
+    run_on(loop_factory, main())

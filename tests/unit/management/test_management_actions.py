@@ -1,0 +1,65 @@
+"""What all actions have in common, and the description of the server."""
+
+import re
+
+from pydantic import SecretStr
+
+from runtime.gateway.management.parameters import Parameters
+from runtime.gateway.management.registry import ACTIONS
+from runtime.settings import Settings
+from tests.unit.management_support import SPACE_ID, Bench
+from tests.unit.signed_requests import Caller
+
+UUID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}")
+
+
+async def test_every_answer_carries_a_request_id(call: Caller) -> None:
+    for answer in (await call("ListSpace"), await call("NoSuchAction")):
+        assert UUID.fullmatch(answer.body["RequestId"])
+        assert answer.headers["request-id"] == answer.body["RequestId"]
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+async def test_describe_server(call: Caller, bench: Bench) -> None:
+    answer = await call("YunhanDescribeServer")
+    assert (answer.body["Version"], answer.body["Rung"]) == ("0.0.1", "process")
+    assert (answer.body["Isolates"], answer.body["NodeVersions"]) == (False, [18, 24])
+    rows = {row["Name"]: row for row in answer.body["Settings"]}
+    assert set(rows) == {f"YUNHAN_{name.upper()}" for name in Settings.model_fields}
+    assert rows["YUNHAN_SLOTS"]["Value"] == str(bench.settings.slots)
+    assert set(rows["YUNHAN_SLOTS"]) == {"Name", "Value", "Source", "Unit", "Text"}
+
+
+async def test_describe_server_masks_secrets() -> None:
+    settings = Settings(
+        documents_url="mongodb://user:hidden@one,two/db?replicaSet=r",
+        access_key_id="id",
+        access_key_secret=SecretStr("hidden"),
+    )
+    answer = await ACTIONS["YunhanDescribeServer"](
+        Bench(settings=settings).deps("http://localhost"), Parameters({})
+    )
+    assert "hidden" not in str(answer)
+    assert "mongodb://***@one,two/db?replicaSet=r" in str(answer)
+
+
+async def test_what_needs_a_space_says_so(call: Caller, bench: Bench) -> None:
+    without = {"CreateSpace", "ListSpace", "DescribeSpaces", "YunhanDescribeServer"}
+    invoked = {"RunFunction", "YunhanInvoke"}  # the invoker's business
+    for action in sorted(set(ACTIONS) - without):
+        missing = await call(action, Name="demo", DeploymentId="dep-1", Body="{}")
+        assert (missing.status, missing.code) == (400, "MissingSpaceId"), action
+        if action in invoked:
+            continue
+        unknown = await call(action, Name="demo", DeploymentId="dep-1", SpaceId="mp-none")
+        expected = "InvalidSpaceId.NotFound"
+        if action == "DeployFunction":
+            expected = "InvalidDeployment.NotFound"
+        assert (unknown.status, unknown.code) == (404, expected), action
+
+
+async def test_an_unknown_action(call: Caller) -> None:
+    for action in ("NoSuchAction", "listSpace", "RunDBCommand", "__class__"):
+        answer = await call(action, SpaceId=SPACE_ID)
+        assert (answer.status, answer.code) == (404, "InvalidAction.NotFound")
+        assert answer.body["HostId"].startswith("127.0.0.1:")
