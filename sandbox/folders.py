@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import stat
+import time
 from pathlib import Path
 
 import structlog
@@ -19,8 +20,9 @@ _log = structlog.get_logger(__name__)
 
 _PREFIX = "sb-"
 _PROC = Path("/proc")
-# A killed process may have started another one after it was listed.
-_KILL_ROUNDS = 3
+# Until a killed process is gone it may still write, or have started another one.
+_KILL_WAIT_S = 1.0
+_KILL_PAUSE_S = 0.005
 
 
 def sandbox_folder(run_dir: Path, sandbox_id: str) -> Path:
@@ -45,9 +47,9 @@ def remove_sandbox_folder(folder: Path) -> None:
     The group of the sandbox is dead by now; this reaches children that left it, as a detached child
     of Node does. Idempotent. What cannot be deleted is logged.
     """
-    for _ in range(_KILL_ROUNDS):
-        if not kill_processes_in(folder):
-            break
+    deadline = time.monotonic() + _KILL_WAIT_S
+    while kill_processes_in(folder) and time.monotonic() < deadline:
+        time.sleep(_KILL_PAUSE_S)
     try:
         _delete(folder)
     except (OSError, RecursionError) as error:

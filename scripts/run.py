@@ -177,8 +177,8 @@ def show_first_call(client: ManagementClient, space_id: str) -> None:
     if not answer["success"]:
         raise CliError(f"hello ended as {answer['outcome']}: {answer['error']['message']}")
     result = json.dumps(answer["result"], ensure_ascii=False, separators=(",", ":"))
-    run_ms, start_ms = answer["bill"]["runMs"], answer["bill"]["startMs"]
-    print(f"hello → {result}    {run_ms:.1f} ms, its sandbox was there in {start_ms:.0f} ms")
+    run_ms = answer["bill"]["runMs"]
+    print(f"hello → {result}            {run_ms:.1f} ms, its own Node.js process")
     for line in wait_for_lines(client, space_id, answer["requestId"]):
         print(f"  {line.level:<5} {line.text}")
 

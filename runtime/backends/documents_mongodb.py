@@ -5,6 +5,7 @@ Real MongoDB and the embedded server look the same from here: both are one `mong
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,6 @@ from pymongo.errors import (
     CursorNotFound,
     DuplicateKeyError,
     ExecutionTimeout,
-    InvalidURI,
     OperationFailure,
     ProtocolError,
     PyMongoError,
@@ -86,11 +86,14 @@ def connect(url: str, *, timeout_s: float) -> Client:
     try:
         given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
         options = {name: value for name, value in wanted.items() if name.lower() not in given}
-        return AsyncMongoClient(url, **options)
-    except (InvalidURI, PyMongoError, ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # the driver's way to ignore a bad option
+            return AsyncMongoClient(url, **options)
+    except (PyMongoError, UserWarning, ValueError, TypeError) as error:
         raise SettingsError(
             f"YUNHAN_DOCUMENTS_URL is no usable MongoDB URL ({type(error).__name__});"
-            " write mongodb://user:password@host:27017/ and percent-encode user and password"
+            " write mongodb://user:password@host:27017/?option=value with known options, user and"
+            " password percent-encoded"
         ) from None
 
 

@@ -104,15 +104,15 @@ class RecordsMongodb(RecordStore):
             walk = _Walk(offset=offset, limit=max(0, limit), newest_first=newest_first)
             now = asyncio.get_running_loop().time
             started = now()
-            for window in windows:
+            for left, window in zip(range(len(windows) - 1, -1, -1), windows, strict=True):
                 await walk.visit(self._records, _condition(query, window))
                 spent_s = now() - started
                 if walk.full and (walk.total >= self._count_max or spent_s >= self._count_s):
                     break
-                if spent_s >= self._find_s:
+                if left and not walk.full and spent_s >= self._find_s:
                     raise UnavailableError(
-                        f"{walk.total} matching records found in {spent_s:.0f} s, of space"
-                        f" {query.space_id}; ask for a shorter time or for one function"
+                        f"only {walk.total} records of space {query.space_id} matched within"
+                        f" {spent_s:.0f} s of searching; ask for a shorter time or for one function"
                     )
         return _decode_all(walk.found), walk.total
 

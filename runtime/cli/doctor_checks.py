@@ -25,6 +25,7 @@ from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
 
 _CONNECT_TIMEOUT_S = 3.0
+_EMBEDDED_PROGRAM = "secantusd-py"
 _FREE_DISK_MIN_BYTES = 1024**3
 
 
@@ -108,16 +109,7 @@ def check_documents(settings: Settings) -> Finding:
     """The embedded database is installed, or the named one takes connections."""
     url = settings.documents_url
     if url == "embedded:":
-        command = Path(sys.executable).with_name("secantusd-py")
-        if command.is_file():
-            return Finding(name="documents", state=State.OK, text=f"embedded ({command})")
-        return Finding(
-            name="documents",
-            state=State.PROBLEM,
-            text=f"the embedded document database is not installed ({command} is missing)",
-            next_step="Install it with `pip install 'yunhan[embedded]'`, or set"
-            " YUNHAN_DOCUMENTS_URL to a MongoDB.",
-        )
+        return _embedded_documents()
     hosts = urlsplit(url).netloc.rpartition("@")[2]
     if urlsplit(url).scheme == "mongodb+srv":
         return Finding(name="documents", state=State.OK, text=f"{hosts} (not tried: DNS seed list)")
@@ -133,6 +125,20 @@ def check_documents(settings: Settings) -> Finding:
                 next_step="Start the database, or correct YUNHAN_DOCUMENTS_URL.",
             )
     return Finding(name="documents", state=State.OK, text=f"{hosts} takes connections")
+
+
+def _embedded_documents() -> Finding:
+    beside = Path(sys.executable).with_name(_EMBEDDED_PROGRAM)
+    found = str(beside) if beside.is_file() else shutil.which(_EMBEDDED_PROGRAM)
+    if found is not None:
+        return Finding(name="documents", state=State.OK, text=f"embedded ({found})")
+    return Finding(
+        name="documents",
+        state=State.PROBLEM,
+        text=f"the embedded document database ({_EMBEDDED_PROGRAM}) is not installed",
+        next_step="Install it with `pip install 'yunhan[embedded]'`, or set YUNHAN_DOCUMENTS_URL"
+        " to a MongoDB.",
+    )
 
 
 def check_data_dir(settings: Settings) -> Finding:

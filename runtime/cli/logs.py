@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -127,9 +128,10 @@ def logs(  # noqa: PLR0917  # click passes options by name
     _print(lines, as_json=as_json)
     if not lines and not follow:
         note(f"{name} wrote nothing that fits.")
-    while follow:
-        time.sleep(POLL_S)
-        _print(reader.fresh(), as_json=as_json)
+    with suppress(KeyboardInterrupt):  # the way to end it, not a failure
+        while follow:
+            time.sleep(POLL_S)
+            _print(reader.fresh(), as_json=as_json)
 
 
 class LogReader:

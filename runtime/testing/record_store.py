@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,7 @@ class RecordStoreContract:
             assert await store.find(other, offset=0, limit=5) == ([], 0)
 
     async def test_each_condition_and_all_together(self, store: RecordStore) -> None:
-        failed = {
+        failed: dict[str, Any] = {
             "kind": OutcomeKind.TIMEOUT,
             "fault": Fault(name="Timeout", message="too long"),
         }
@@ -160,8 +161,8 @@ class RecordStoreContract:
         ]
         await store.insert(records)
 
-        async def found(**conditions: object) -> list[int]:
-            query = RecordQuery(space_id="mp-1", **conditions)  # type: ignore[arg-type]
+        async def found(**conditions: Any) -> list[int]:
+            query = RecordQuery(space_id="mp-1", **conditions)
             return [records.index(record) for record in (await _all(store, query))[::-1]]
 
         assert await found(function="other") == [1, 4]
@@ -174,7 +175,7 @@ class RecordStoreContract:
         assert await found(to_ms=_NOW_MS + 20) == [0, 1]
         assert await found(from_ms=_NOW_MS + 10, to_ms=_NOW_MS + 30) == [1, 2]
         assert await found(from_ms=_NOW_MS + 30, to_ms=_NOW_MS + 10) == []
-        everything = {
+        everything: dict[str, Any] = {
             "function": "other",
             "succeeded": False,
             "level": LogLevel.ERROR,

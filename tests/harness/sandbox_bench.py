@@ -71,6 +71,8 @@ class Host:
         try:
             return await answer
         except asyncio.CancelledError:
+            await asyncio.sleep(0)  # as a host that has something to clean up
+            await asyncio.sleep(0)
             self.cancelled += 1
             raise
 

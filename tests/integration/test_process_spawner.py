@@ -392,10 +392,11 @@ async def round_of_sandboxes(spawner: ProcessSpawner, folder: Path, number: int)
     await asyncio.gather(cancelled(), *(one(*way) for way in ways))
 
 
-def possessions() -> tuple[int, list[int], int]:
-    """Open descriptors, child processes, threads; the executor's own threads do not count."""
-    threads = [t for t in threading.enumerate() if not t.name.startswith("asyncio_")]
-    return len(entries(Path("/proc/self/fd"))), children(), len(threads)
+def possessions() -> tuple[int, list[int], list[str]]:
+    """Open descriptors, child processes, threads; a loop's own executor does not count."""
+    names = [thread.name for thread in threading.enumerate()]
+    threads = [name for name in names if not name.startswith(("asyncio_", "ThreadPoolExecutor"))]
+    return len(entries(Path("/proc/self/fd"))), children(), threads
 
 
 def children() -> list[int]:

@@ -183,4 +183,5 @@ def test_follow_prints_what_comes_and_ends_with_ctrl_c(
     monkeypatch.setattr("runtime.cli.logs.time.sleep", wait)
     result = shell.run("logs", "greet", "--space", SPACE_ID, "--follow", "--json")
     assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["first", "second"]
-    assert result.exit_code == 1
+    assert result.exit_code == 0
+    assert result.stderr == ""

@@ -13,7 +13,7 @@ from runtime import lifecycle
 from runtime.data_dir import DataDirError
 from tests.unit.cli_support import Shell
 
-SERVER_MODULES = {"aiohttp", "asyncio.runners", "docker", "obstore", "pymongo", "rich", "structlog"}
+SERVER_MODULES = {"aiohttp", "docker", "obstore", "pymongo", "rich", "structlog"}
 
 
 def test_a_short_command_does_not_load_the_server(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
+/** The Node.js that is tested; the tests themselves need a newer one than the bootstrap. */
+const NODE = process.env.NODE_UNDER_TEST ?? process.execPath;
 const INDEX = fileURLToPath(new URL('../../index.mjs', import.meta.url));
 
 export const LIMITS = {
@@ -34,7 +36,7 @@ export class Worker {
     const server = net.createServer();
     server.listen(path);
     await once(server, 'listening');
-    worker.process = spawn(process.execPath, [...nodeArgs, INDEX], {
+    worker.process = spawn(NODE, [...nodeArgs, INDEX], {
       cwd: worker.directory,
       env: { PATH: process.env.PATH, YUNHAN_CHANNEL: path, YUNHAN_SECRET: 'x', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

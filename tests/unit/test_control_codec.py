@@ -1,0 +1,155 @@
+"""Control plane values survive the way to a document and back, also between versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.backends.control_codec import (
+    deployment_from_document,
+    deployment_to_document,
+    space_from_document,
+    space_to_document,
+    token_key_from_document,
+    token_key_to_document,
+)
+from runtime.errors import OursError
+from runtime.messages import Deployment, DeploymentStatus, Function, Space, SpaceStatus
+from runtime.ports import TokenKey
+from runtime.testing.control_store import sample_deployment, sample_space
+
+texts = st.text(max_size=20)
+names = st.from_regex(r"[A-Za-z0-9_-]{1,30}", fullmatch=True)
+times = st.integers(0, 2**53)
+
+functions = st.builds(
+    Function,
+    name=names,
+    desc=texts,
+    timeout_s=st.integers(1, 7200),
+    memory_mb=st.integers(128, 2048),
+    concurrency=st.integers(1, 100),
+    http_path=texts,
+    timer_cron=texts,
+    timer_payload=texts,
+    created_ms=times,
+    modified_ms=times,
+    live_deployment_id=st.none() | texts,
+    live_digest=st.none() | texts,
+)
+spaces = st.builds(
+    Space,
+    space_id=texts,
+    name=texts,
+    desc=texts,
+    status=st.sampled_from(SpaceStatus),
+    client_secret_sealed=st.binary(max_size=40),
+    private_key_sealed=st.binary(max_size=40),
+    public_key_pem=texts,
+    created_ms=times,
+    modified_ms=times,
+    revision=st.integers(1, 2**31),
+    functions=st.lists(functions, max_size=4).map(lambda many: {each.name: each for each in many}),
+)
+deployments = st.builds(
+    Deployment,
+    deployment_id=texts,
+    space_id=texts,
+    function=names,
+    version_no=texts,
+    status=st.sampled_from(DeploymentStatus),
+    digest=st.none() | texts,
+    size_bytes=times,
+    failure=texts,
+    created_ms=times,
+    modified_ms=times,
+)
+token_keys = st.builds(TokenKey, key_id=texts, sealed=st.binary(max_size=40), created_ms=times)
+
+
+@given(spaces)
+def test_space_round_trip(space: Space) -> None:
+    assert space_from_document(space_to_document(space)) == space
+
+
+@given(deployments)
+def test_deployment_round_trip(deployment: Deployment) -> None:
+    assert deployment_from_document(deployment_to_document(deployment)) == deployment
+
+
+@given(token_keys)
+def test_token_key_round_trip(key: TokenKey) -> None:
+    assert token_key_from_document(token_key_to_document(key)) == key
+
+
+@given(spaces)
+def test_documents_hold_plain_values_only(space: Space) -> None:
+    def check(value: Any) -> None:
+        assert type(value) in {str, int, bytes, type(None), list, dict}
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                assert type(key) is str
+                check(inner)
+        if isinstance(value, list):
+            for inner in value:
+                check(inner)
+
+    check(space_to_document(space))
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    space = sample_space(functions={"a": Function(name="a")})
+    document = space_to_document(space)
+    document["colour"] = "blue"
+    document["functions"][0]["shape"] = {"round": True}
+    assert space_from_document(document) == space
+
+
+def test_fields_that_an_older_version_did_not_write_take_their_default() -> None:
+    space = sample_space(functions={"a": Function(name="a")})
+    document = space_to_document(space)
+    for name in ("desc", "status", "revision"):
+        del document[name]
+    document["functions"] = [{"name": "a"}]
+    read = space_from_document(document)
+    assert (read.desc, read.status, read.revision) == ("", SpaceStatus.RUNNING, 1)
+    assert read.functions == {"a": Function(name="a")}
+    del document["functions"]
+    assert space_from_document(document).functions == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "FROZEN"}, {"functions": [{"desc": "no name"}]}], ids=str
+)
+def test_space_that_would_have_to_be_guessed_is_refused(change: dict[str, Any]) -> None:
+    document = space_to_document(sample_space("mp-7")) | change
+    with pytest.raises(OursError, match="mp-7"):
+        space_from_document(document)
+
+
+def test_missing_secret_is_refused() -> None:
+    document = space_to_document(sample_space("mp-7"))
+    del document["client_secret_sealed"]
+    with pytest.raises(OursError, match=r"mp-7.*client_secret_sealed"):
+        space_from_document(document)
+
+
+def test_unknown_status_of_a_deployment_is_refused() -> None:
+    document = deployment_to_document(sample_deployment("mp-1", deployment_id="dep-7"))
+    with pytest.raises(OursError, match="dep-7"):
+        deployment_from_document(document | {"status": "BURNT"})
+
+
+def test_token_key_without_its_value_is_refused() -> None:
+    with pytest.raises(OursError, match="k7"):
+        token_key_from_document({"_id": "k7", "created_ms": 1})
+
+
+def test_secrets_are_not_in_error_texts() -> None:
+    document = space_to_document(sample_space(client_secret_sealed=b"very-secret"))
+    with pytest.raises(OursError) as caught:
+        space_from_document(document | {"status": "FROZEN"})
+    assert "very-secret" not in str(caught.value)
