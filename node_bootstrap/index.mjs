@@ -1,4 +1,5 @@
-// The sandbox side of PROTOCOL.md: connects to the worker, loads one function, runs it.
+// The sandbox side of PROTOCOL.md: patches the console, connects to the worker, loads one function,
+// runs it.
 import { Calls } from './src/calls.mjs';
 import { Channel } from './src/channel.mjs';
 import { captureOutput } from './src/console.mjs';
@@ -8,7 +9,7 @@ import { makeHttpclient } from './src/httpclient.mjs';
 import { Runner } from './src/invoke.mjs';
 import { installProcessHandlers, takeEnvironment } from './src/process.mjs';
 import { Scope } from './src/scope.mjs';
-import { loadServices } from './src/serverless.mjs';
+import { prewarmServices } from './src/serverless.mjs';
 
 const PROTOCOL = 1;
 /** A process that waits this long for its function uses the time to load the service packages. */
@@ -16,7 +17,9 @@ const PREWARM_AFTER_MS = 20;
 
 const path = takeEnvironment();
 if (path === undefined) {
-  process.stderr.write('yunhan bootstrap: YUNHAN_CHANNEL is not set; the worker starts this program\n');
+  process.stderr.write(
+    'yunhan bootstrap: YUNHAN_CHANNEL is not set; the worker starts this program\n',
+  );
   process.exit(64);
 }
 
@@ -38,7 +41,9 @@ const channel = await Channel.open(path, (header, payload) => {
       break;
     case 'invoke':
       if (!runner.bound) throw new ProtocolError('wrong_state', 'invoke without a bound function');
-      if (scope.has(header.id)) throw new ProtocolError('wrong_state', 'invoke with the id of another one');
+      if (scope.has(header.id)) {
+        throw new ProtocolError('wrong_state', 'invoke with the id of another one');
+      }
       runner.invoke(header, payload);
       break;
     default:
@@ -48,8 +53,19 @@ const channel = await Channel.open(path, (header, payload) => {
 
 const httpclient = makeHttpclient();
 calls = new Calls(channel, scope);
-runner = new Runner(channel, scope, calls, (header) => new Contexts(scope, calls, header, httpclient));
+runner = new Runner(
+  channel,
+  scope,
+  calls,
+  (header) => new Contexts(scope, calls, header, httpclient),
+);
 installProcessHandlers(channel, scope, runner);
 
-channel.send({ __proto__: null, t: 'hello', protocol: PROTOCOL, node: process.version, pid: process.pid });
-prewarm = setTimeout(loadServices, PREWARM_AFTER_MS);
+channel.send({
+  __proto__: null,
+  t: 'hello',
+  protocol: PROTOCOL,
+  node: process.version,
+  pid: process.pid,
+});
+prewarm = setTimeout(prewarmServices, PREWARM_AFTER_MS);

@@ -8,6 +8,7 @@ documents/         the embedded document databases
 files/             the local file store
 code/              unpacked deployments
     spool/             uploads under way
+package.json       empty, see `own`
 """
 
 from __future__ import annotations
@@ -95,6 +96,9 @@ class DataDir:
                     " stop it or set another YUNHAN_DATA_DIR"
                 ) from None
             self._running.unlink(missing_ok=True)  # left by a program that was killed
+            # Node looks upwards for a package.json: whatever project surrounds this directory, its
+            # module type must not become that of functions without a package.json of their own.
+            (self.root / "package.json").write_text("{}\n")
             yield
         finally:
             os.close(descriptor)

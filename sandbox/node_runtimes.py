@@ -61,7 +61,7 @@ def parse_node_paths(text: str) -> dict[int, Path]:
             )
         if int(major) in paths:
             raise SandboxError(f"Node.js {major} is named twice in {text!r}.")
-        paths[int(major)] = Path(path)
+        paths[int(major)] = Path(path).absolute()
     return paths
 
 

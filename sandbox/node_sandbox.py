@@ -99,7 +99,7 @@ class NodeSandbox(Sandbox):
             space=binding.space_id,
             function=binding.function,
             deployment=binding.deployment_id,
-            code_dir=str(binding.code_dir),
+            code_dir=str(binding.code_dir.absolute()),
             limits=limits,
         )
         attempt = Attempt(request_id, host, limits, limit_s=limits.load_timeout_s, is_bind=True)
@@ -214,6 +214,7 @@ class NodeSandbox(Sandbox):
             _log.exception("sandbox_watch_failed", sandbox_id=self.spec.sandbox_id)
             self._condemn(endings.lost("the worker failed to watch it"))
         finally:
+            self._handle.kill()  # also when the program ends without a word to this sandbox
             if not self._exit.done():
                 self._exit.set_result(exit_)
 

@@ -39,10 +39,11 @@ class OrphanGuard:
     def add(self, group: int) -> None:
         """Guard a group from now on. Raises SandboxError when no guard can be started."""
         self._groups.add(group)
-        self._tell(f"+ {group}\n")
+        if not self._tell(f"+ {group}\n"):
+            self._start()
 
     def discard(self, group: int) -> None:
-        """The group has ended. Idempotent."""
+        """The group has ended. Idempotent; never raises."""
         if group in self._groups:
             self._groups.discard(group)
             self._tell(f"- {group}\n")
@@ -53,24 +54,25 @@ class OrphanGuard:
         if process is not None:
             process.communicate()
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, line: str) -> bool:
+        """False when there is no guard that could be told, or somebody killed it."""
         process = self._process
-        if process is None or process.poll() is not None:
-            self._start()
-            return
-        assert process.stdin is not None
+        if process is None or process.stdin is None or process.poll() is not None:
+            return False
         try:
             process.stdin.write(line.encode())
-        except BrokenPipeError:
-            self._start()
+        except OSError:
+            return False
+        return True
 
     def _start(self) -> None:
-        """Start a guard (again: somebody killed it) that knows all groups."""
+        """Start a guard, perhaps another one, that knows all groups."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+            self._process = None
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a constant script
+            process = subprocess.Popen(  # noqa: S603 - a constant script
                 ["/bin/sh", "-c", _SCRIPT],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -82,6 +84,6 @@ class OrphanGuard:
             )
         except OSError as error:
             raise SandboxError(f"/bin/sh does not start: {error}.") from error
-        assert self._process.stdin is not None
-        for group in self._groups:
-            self._process.stdin.write(f"+ {group}\n".encode())
+        self._process = process
+        if not all(self._tell(f"+ {group}\n") for group in self._groups):
+            raise SandboxError("the guard of the sandboxes ended as soon as it was started.")

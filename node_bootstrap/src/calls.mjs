@@ -43,7 +43,8 @@ export class Calls {
     if (bytes > this.#limits.callMaxBytes) {
       throw new CallError(
         'RequestContentLength.Exceeded',
-        `the parameters of ${method} have ${bytes} bytes, the limit is ${this.#limits.callMaxBytes}`,
+        `the parameters of ${method} have ${bytes} bytes,` +
+          ` the limit is ${this.#limits.callMaxBytes}`,
       );
     }
     if (this.#count >= this.#limits.callsInFlightMax) {
@@ -61,32 +62,38 @@ export class Calls {
       entry.reject = reject;
     });
     this.#open[number] = entry;
-    while (this.#channel.congested) await this.#channel.drained(); // else the queue would hold every call's text
-    if (owner.ended) return answered; // ended while it waited: like every call that it leaves behind
+    // One at a time: the queue of the channel must not hold the text of every call.
+    while (this.#channel.congested) await this.#channel.drained();
+    if (owner.ended) return answered; // while it waited: like every call that it leaves behind
     const header = { __proto__: null, t: 'call', id: owner.id, call: number, method };
     if (userId !== undefined) header.userId = userId;
     this.#channel.send(header, payload);
     return answered;
   }
 
-  /** Takes a `reply` frame. One for a call that is not known (its invocation has ended) is ignored. */
+  /**
+   * Takes a `reply` frame. One for a call that is not known (its invocation has ended) is ignored.
+   */
   reply(number, payload) {
     const entry = this.#take(number);
     if (entry === null) return;
     try {
       entry.resolve(JSONParse(payload));
     } catch {
-      entry.reject(new CallError('JSONResponseFormatError', 'the answer of the service is not JSON'));
+      entry.reject(
+        new CallError('JSONResponseFormatError', 'the answer of the service is not JSON'),
+      );
     }
   }
 
   /**
-   * Forgets the calls of an invocation that has ended. Their promises stay pending: work after the end is
-   * frozen, and a rejection that nobody awaits would be an error of its own.
+   * Forgets the calls of an invocation that has ended. Their promises stay pending: work after the
+   * end is frozen, and a rejection that nobody awaits would be an error of its own.
    */
   abandon(invocation) {
     if (this.#count === 0) return;
-    for (const number in this.#open) if (this.#open[number].owner === invocation) this.#take(number);
+    for (const number in this.#open)
+      if (this.#open[number].owner === invocation) this.#take(number);
   }
 
   #payer(invocation, method) {
@@ -94,8 +101,8 @@ export class Calls {
     if (owner !== null) return owner;
     throw new CallError(
       'InvocationEnded',
-      `${method} was not called: this invocation (${invocation.id}) has ended; await your service calls before you` +
-        ' return, and take them from the ctx of the running invocation',
+      `${method} was not called: this invocation (${invocation.id}) has ended;` +
+        ' await your service calls before you return, and use the ctx of the running invocation',
     );
   }
 
@@ -110,9 +117,15 @@ export class Calls {
 
 function checkHeader(method, userId) {
   if (typeof method !== 'string' || method.length > METHOD_MAX_LENGTH) {
-    throw new CallError('InvalidMethod.Format', 'the method of a service call must be a short text');
+    throw new CallError(
+      'InvalidMethod.Format',
+      'the method of a service call must be a short text',
+    );
   }
   if (userId !== undefined && (typeof userId !== 'string' || userId.length > USER_ID_MAX_LENGTH)) {
-    throw new CallError('InvalidParams.Format', `the userId must be a text of at most ${USER_ID_MAX_LENGTH} characters`);
+    throw new CallError(
+      'InvalidParams.Format',
+      `the userId must be a text of at most ${USER_ID_MAX_LENGTH} characters`,
+    );
   }
 }

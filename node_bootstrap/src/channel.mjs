@@ -1,12 +1,21 @@
 // The channel: frames over one unix stream socket.
 //
-// Frames are written synchronously while the kernel takes them, so that a log line is out of the process before
-// the next statement of the function runs, whatever that does (process.exit, an endless loop, running out of memory).
-// What the kernel does not take waits in a queue that the socket drains.
+// Frames are written synchronously while the kernel takes them, so that a log line is out of the
+// process before the next statement of the function runs, whatever that does (process.exit, an
+// endless loop, running out of memory). What the kernel does not take waits in a queue that the
+// socket drains; it holds at most the results and logs of the running invocations and one call.
 import net from 'node:net';
 import { FrameEncoder, FrameParser } from './frames.mjs';
 import {
-  DateNow, NativePromise, arrayShift, atomicsWait, bufferAllocate, bufferCopy, bufferSubarray, exitNow, writeSync,
+  DateNow,
+  NativePromise,
+  arrayShift,
+  atomicsWait,
+  bufferAllocate,
+  bufferCopy,
+  bufferSubarray,
+  exitNow,
+  writeSync,
 } from './primordials.mjs';
 
 const READ_BYTES = 64 * 1024;
@@ -22,7 +31,7 @@ export class Channel {
   #waiting = []; // resolve functions of `drained`
   #pause = new Int32Array(new SharedArrayBuffer(4));
 
-  /** Resolves when connected. `onFrame(header, payloadText)` gets every frame; it must not throw. */
+  /** Resolves when connected. `onFrame(header, payload)` gets every frame; a throw ends it all. */
   static async open(path, onFrame) {
     const channel = new Channel();
     await channel.#connect(path, onFrame);
@@ -59,8 +68,7 @@ export class Channel {
     this.#queue = [];
     for (let i = 0; i < queue.length; i += 1) {
       let rest = queue[i];
-      // The socket may have written a part of what it holds.
-      if (i === 0) rest = bufferSubarray(rest, rest.length - (this.#socket._handle?.writeQueueSize ?? rest.length));
+      if (i === 0) rest = bufferSubarray(rest, rest.length - this.#unwritten(rest.length));
       while (rest.length > 0) {
         rest = bufferSubarray(rest, this.#write(rest));
         if (rest.length === 0) break;
@@ -81,8 +89,11 @@ export class Channel {
       return true;
     };
     return new NativePromise((resolve, reject) => {
-      // With `onread` chunks come straight from the handle: no stream machinery, nothing to allocate.
-      const socket = net.connect({ path, onread: { buffer: bufferAllocate(READ_BYTES), callback } });
+      // With `onread` chunks come straight from the handle: no stream between, nothing allocated.
+      const socket = net.connect({
+        path,
+        onread: { buffer: bufferAllocate(READ_BYTES), callback },
+      });
       this.#socket = socket;
       socket.once('error', reject);
       socket.once('connect', () => {
@@ -94,6 +105,11 @@ export class Channel {
         resolve();
       });
     });
+  }
+
+  /** How many bytes of what the socket holds it has not written yet. */
+  #unwritten(length) {
+    return this.#socket._handle?.writeQueueSize ?? length;
   }
 
   /** How many bytes the kernel took at once. */
@@ -130,14 +146,15 @@ export class Channel {
   }
 }
 
-/** Copies every inherited method onto the socket itself: patches of net.Socket or of streams pass it by. */
+/** Copies what the socket inherits onto itself: patches of net.Socket or of streams pass it by. */
 function pin(socket) {
-  for (let from = Object.getPrototypeOf(socket); from !== Object.prototype; from = Object.getPrototypeOf(from)) {
+  let from = Object.getPrototypeOf(socket);
+  while (from !== Object.prototype) {
     for (const key of Reflect.ownKeys(from)) {
-      if (!Object.hasOwn(socket, key)) {
-        Object.defineProperty(socket, key, Object.getOwnPropertyDescriptor(from, key));
-      }
+      if (Object.hasOwn(socket, key)) continue;
+      Object.defineProperty(socket, key, Object.getOwnPropertyDescriptor(from, key));
     }
+    from = Object.getPrototypeOf(from);
   }
 }
 

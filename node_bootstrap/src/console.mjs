@@ -2,10 +2,14 @@
 import { Writable } from 'node:stream';
 import { describe } from './errors.mjs';
 import { formatSafely, printed } from './log.mjs';
-import { ReflectApply, bufferText, inspect } from './primordials.mjs';
+import { bufferText, inspect } from './primordials.mjs';
 
 const LEVELS = {
-  log: 'info', info: 'info', debug: 'debug', warn: 'warn', error: 'error',
+  log: 'info',
+  info: 'info',
+  debug: 'debug',
+  warn: 'warn',
+  error: 'error',
 };
 
 /** Replaces them for good. `scope` tells whose output it is; nobody's is dropped. */
@@ -16,7 +20,10 @@ export function captureOutput(scope) {
     });
   }
   replace(console, 'dir', (value, options) => {
-    scope.current()?.log.writeText('info', printed(() => inspect(value, { customInspect: false, ...options })));
+    scope.current()?.log.writeText(
+      'info',
+      printed(() => inspect(value, { customInspect: false, ...options })),
+    );
   });
   replace(console, 'trace', function trace(...args) {
     const place = { name: 'Trace', message: formatSafely(args) };
@@ -30,16 +37,22 @@ export function captureOutput(scope) {
 /** A function of the same name in the place of a method. */
 function replace(target, name, method) {
   Object.defineProperty(method, 'name', { value: name });
-  Object.defineProperty(target, name, { value: method, writable: true, enumerable: true, configurable: true });
+  Object.defineProperty(target, name, {
+    value: method,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
 }
 
-/** A stream of our own instead of the process's: what is written becomes log lines, the descriptor stays untouched. */
+/**
+ * A stream of our own instead of the process's: what is written becomes log lines, the descriptor
+ * stays untouched.
+ */
 function captureStream(name, fd, level, scope) {
   const stream = new Writable({
-    decodeStrings: false,
     write(chunk, encoding, done) {
-      const text = typeof chunk === 'string' ? chunk : bufferText(chunk, 'utf8');
-      scope.current()?.log.writeStream(level, text);
+      scope.current()?.log.writeStream(level, bufferText(chunk, 'utf8'));
       done();
     },
   });
@@ -47,10 +60,10 @@ function captureStream(name, fd, level, scope) {
   stream._type = 'pipe';
   // As the original's: nobody can end it, and code that does must not fail.
   stream.destroy = () => stream;
-  stream.end = (chunk, ...rest) => {
-    if (typeof chunk !== 'function' && chunk !== undefined && chunk !== null) ReflectApply(stream.write, stream, [chunk]);
-    const done = [chunk, ...rest].find((argument) => typeof argument === 'function');
-    if (done) done();
+  stream.end = (...args) => {
+    const done = args[args.length - 1];
+    if (args.length > 0 && typeof args[0] !== 'function') stream.write(args[0]);
+    if (typeof done === 'function') done();
     return stream;
   };
   Object.defineProperty(process, name, { get: () => stream, enumerable: true, configurable: true });

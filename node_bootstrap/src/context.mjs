@@ -22,14 +22,23 @@ export class Contexts {
 
   /** `ctx`. Its members are own and enumerable: it can be destructured, spread and stored. */
   plain(invocation, args, env) {
-    const ctx = { args, env, logger: this.#logger(invocation), httpclient: this.#httpclient, requestId: invocation.id };
+    const ctx = {
+      args,
+      env,
+      logger: this.#logger(invocation),
+      httpclient: this.#httpclient,
+      requestId: invocation.id,
+    };
     const call = (method, params, userId) => this.#calls.call(invocation, method, params, userId);
     lazy(ctx, 'mpserverless', () => makeServerless(call, this.#binding.space, this.#httpclient));
     lazy(ctx, 'basement', () => ctx.mpserverless); // its older name
     return ctx;
   }
 
-  /** `[event, context]` as uniCloud and WeChat give them. `triggerPath` is cut from the path of an HTTP event. */
+  /**
+   * `[event, context]` as uniCloud and WeChat give them. `triggerPath` is cut from the path of an
+   * HTTP event.
+   */
   event(invocation, args, env, triggerPath) {
     const context = this.plain(invocation, args, env);
     delete context.args;
@@ -55,13 +64,16 @@ export class Contexts {
 
 /** `triggerPath` of an invoke frame, if it has one of its own. */
 export const triggerPathOf = (header) =>
-  ObjectHasOwn(header, 'triggerPath') && typeof header.triggerPath === 'string' ? header.triggerPath : undefined;
+  ObjectHasOwn(header, 'triggerPath') && typeof header.triggerPath === 'string'
+    ? header.triggerPath
+    : undefined;
 
 /** The event with the path below the trigger's: `/` for the trigger's own (spec: functions (c)). */
 function withRemainder(event, triggerPath) {
   const path = event?.path;
   if (typeof path !== 'string' || !stringStartsWith(path, triggerPath)) return event;
   const rest = stringSlice(path, triggerPath.length);
-  if (rest !== '' && rest[0] !== '/' && triggerPath !== '/') return event; // another segment that begins alike
+  const isOtherSegment = rest !== '' && rest[0] !== '/' && triggerPath !== '/';
+  if (isOtherSegment) return event;
   return { ...event, path: rest === '' ? '/' : rest[0] === '/' ? rest : `/${rest}` };
 }

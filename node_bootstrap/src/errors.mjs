@@ -1,6 +1,12 @@
 // Turns whatever was thrown into a fault: plain, bounded text, without ever throwing itself.
+import { fileURLToPath } from 'node:url';
 import {
-  StringOf, cutText, inspect, stringIndexOf, stringSlice, stringStartsWith,
+  StringOf,
+  cutText,
+  inspect,
+  stringIndexOf,
+  stringSlice,
+  stringStartsWith,
 } from './primordials.mjs';
 
 const NAME_MAX_BYTES = 1024;
@@ -10,8 +16,8 @@ const STACK_MAX_BYTES = 16 * 1024;
 const CAUSES_MAX = 5;
 
 const HOME = new URL('.', import.meta.url); // .../node_bootstrap/src/
-const OWN_FRAMES = [HOME.href, HOME.pathname, new URL('../index.mjs', HOME).href];
-const OWN_REQUIRER = `\n- ${HOME.pathname}loader.mjs`;
+const OWN_FRAMES = [HOME.href, fileURLToPath(HOME), new URL('../index.mjs', HOME).href];
+const OWN_REQUIRER = `\n- ${fileURLToPath(new URL('loader.mjs', HOME))}`;
 const NODE_FRAMES = ['(node:', 'at node:', 'at async node:', '(<anonymous>)'];
 
 /** `{name, message, code?, stack}`, all text, cut to the bounds of PROTOCOL.md. */
@@ -32,7 +38,10 @@ export function makeFault(name, message, stack = '') {
   return { __proto__: null, name, message: cutText(message, MESSAGE_MAX_BYTES), stack };
 }
 
-/** Text of control characters grows sixfold in JSON and a header holds 64 KiB: the same fault with a quarter of its text. */
+/**
+ * Text of control characters grows sixfold in JSON and a header holds 64 KiB: the same fault with a
+ * quarter of its text.
+ */
 export function shrinkFault(fault) {
   return {
     __proto__: null,
@@ -59,7 +68,7 @@ export function messageOf(thrown) {
   if (typeof message === 'string') return message;
   if (typeof thrown === 'string') return thrown;
   try {
-    return StringOf(typeof thrown === 'symbol' ? StringOf(thrown) : inspect(thrown));
+    return typeof thrown === 'symbol' ? StringOf(thrown) : inspect(thrown);
   } catch {
     return 'a value that cannot be printed was thrown';
   }
@@ -82,33 +91,42 @@ function stackOf(thrown) {
   return text;
 }
 
-/** A member of a thrown object; undefined where reading throws (getters, proxies) and for what is no object. */
+/**
+ * A member of a thrown object; undefined where reading throws (getters, proxies) and for what is no
+ * object.
+ */
 function read(thrown, member) {
-  if ((typeof thrown !== 'object' || thrown === null) && typeof thrown !== 'function') return undefined;
+  if (thrown === null || (typeof thrown !== 'object' && typeof thrown !== 'function')) return;
   try {
     return thrown[member];
   } catch {
-    return undefined;
+    return;
   }
 }
 
 /**
- * The stack as the function's author knows it: it ends before the first frame of the bootstrap and before
- * the frames of Node's own machinery that lead to it (module loader, timers, sockets).
+ * The stack as the function's author knows it: without the frames of the bootstrap, and without
+ * those of Node at its end (module loader, timers, sockets), which lead to them.
  */
 function withoutOwnFrames(stack) {
   if (typeof stack !== 'string') return '';
   const text = withoutOwnRequirer(cutText(stack, STACK_MAX_BYTES * 2));
-  let kept = 0; // the text up to here stays
-  for (let start = 0; start < text.length; ) {
+  let kept = '';
+  let held = ''; // frames of Node, kept when a frame of the author follows
+  for (let start = 0; start < text.length;) {
     const found = stringIndexOf(text, '\n', start);
     const end = found === -1 ? text.length : found;
     const line = stringSlice(text, start, end);
-    if (isFrame(line) && containsAny(line, OWN_FRAMES)) break;
-    if (!isFrame(line) || !containsAny(line, NODE_FRAMES)) kept = end;
     start = end + 1;
+    if (isFrame(line) && containsAny(line, OWN_FRAMES)) continue;
+    if (isFrame(line) && containsAny(line, NODE_FRAMES)) {
+      held += `\n${line}`;
+    } else {
+      kept += `${held}\n${line}`;
+      held = '';
+    }
   }
-  return stringSlice(text, 0, kept);
+  return stringSlice(kept, 1);
 }
 
 /** Node lists the files that led to a missing module in the message; the first of them is ours. */

@@ -1,11 +1,24 @@
-// Frames of PROTOCOL.md: encoding, incremental parsing, the shapes of what the worker sends. No I/O.
+// Frames of PROTOCOL.md: encoding, incremental parsing, shapes of what the worker sends. No I/O.
 import {
-  ArrayIsArray, JSONParse, JSONStringify, MathMin, bufferAllocate, bufferByteLength, bufferCopy, bufferEquals,
-  bufferFrom, bufferReadLength, bufferSubarray, bufferText, bufferWrite, bufferWriteLength, stringIndexOf,
+  ArrayIsArray,
+  JSONParse,
+  JSONStringify,
+  MathMin,
+  bufferAllocate,
+  bufferByteLength,
+  bufferCopy,
+  bufferEquals,
+  bufferFrom,
+  bufferReadLength,
+  bufferSubarray,
+  bufferText,
+  bufferWrite,
+  bufferWriteLength,
+  stringIndexOf,
 } from './primordials.mjs';
 
 export const HEADER_MAX_BYTES = 64 * 1024;
-export const PAYLOAD_MAX_BYTES = 256 * 1024 * 1024;
+const PAYLOAD_MAX_BYTES = 256 * 1024 * 1024;
 const PREFIX_BYTES = 8;
 const SCRATCH_BYTES = 64 * 1024;
 const UTF8_BYTES_PER_UNIT = 3; // at most, per UTF-16 code unit
@@ -23,7 +36,7 @@ export class ProtocolError extends Error {
 export class FrameEncoder {
   #scratch = bufferAllocate(SCRATCH_BYTES);
 
-  /** `header` must have no prototype (a patched `toJSON` would speak for it); `payload` is JSON text. */
+  /** `header` without a prototype (a patched `toJSON` would speak for it), `payload` JSON text. */
   encode(header, payload) {
     const text = JSONStringify(header);
     let frame = this.#scratch;
@@ -32,9 +45,13 @@ export class FrameEncoder {
     }
     const headerBytes = bufferWrite(frame, text, PREFIX_BYTES);
     if (headerBytes > HEADER_MAX_BYTES) {
-      throw new ProtocolError('header_too_long', `our own header of ${headerBytes} bytes is too long`);
+      throw new ProtocolError(
+        'header_too_long',
+        `our own header of ${headerBytes} bytes is too long`,
+      );
     }
-    const payloadBytes = payload === '' ? 0 : bufferWrite(frame, payload, PREFIX_BYTES + headerBytes);
+    const payloadBytes =
+      payload === '' ? 0 : bufferWrite(frame, payload, PREFIX_BYTES + headerBytes);
     bufferWriteLength(frame, headerBytes, 0);
     bufferWriteLength(frame, payloadBytes, 4);
     return bufferSubarray(frame, 0, PREFIX_BYTES + headerBytes + payloadBytes);
@@ -76,7 +93,9 @@ export class FrameParser {
 
   /** The stream has ended. Throws ProtocolError inside a frame. */
   end() {
-    if (this.#partial !== null) throw new ProtocolError('truncated', 'the stream ended inside a frame');
+    if (this.#partial !== null) {
+      throw new ProtocolError('truncated', 'the stream ended inside a frame');
+    }
   }
 
   #begin(length) {
@@ -107,8 +126,12 @@ export class FrameParser {
 function frameLength(bytes, at) {
   const header = bufferReadLength(bytes, at);
   const payload = bufferReadLength(bytes, at + 4);
-  if (header > HEADER_MAX_BYTES) throw new ProtocolError('header_too_long', `header of ${header} bytes`);
-  if (payload > PAYLOAD_MAX_BYTES) throw new ProtocolError('payload_too_long', `payload of ${payload} bytes`);
+  if (header > HEADER_MAX_BYTES) {
+    throw new ProtocolError('header_too_long', `header of ${header} bytes`);
+  }
+  if (payload > PAYLOAD_MAX_BYTES) {
+    throw new ProtocolError('payload_too_long', `payload of ${payload} bytes`);
+  }
   return PREFIX_BYTES + header + payload;
 }
 
@@ -126,15 +149,26 @@ function readHeader(bytes, start, end) {
   } catch {
     throw new ProtocolError('header_not_json', 'the header is not JSON');
   }
-  if (!isObject(header)) throw new ProtocolError('header_not_object', 'the header is not an object');
+  if (!isObject(header)) {
+    throw new ProtocolError('header_not_object', 'the header is not an object');
+  }
   const isWellFormed = typeof header.t === 'string' ? SHAPES[header.t] : undefined;
-  if (isWellFormed === undefined) throw new ProtocolError('unknown_type', 'the header has an unknown t');
-  if (!isWellFormed(header)) throw new ProtocolError('bad_member', `a member of the ${header.t} frame is wrong`);
+  if (isWellFormed === undefined) {
+    throw new ProtocolError('unknown_type', 'the header has an unknown t');
+  }
+  if (!isWellFormed(header)) {
+    throw new ProtocolError('bad_member', `a member of the ${header.t} frame is wrong`);
+  }
   return header;
 }
 
 const LIMITS = [
-  'resultMaxBytes', 'callMaxBytes', 'callsInFlightMax', 'logLineMaxBytes', 'logLinesMax', 'logMaxBytes',
+  'resultMaxBytes',
+  'callMaxBytes',
+  'callsInFlightMax',
+  'logLineMaxBytes',
+  'logLinesMax',
+  'logMaxBytes',
 ];
 
 /** What the worker may send. */
@@ -142,8 +176,10 @@ const SHAPES = {
   __proto__: null,
   bind(header) {
     if (!isText(header.id) || !isText(header.space) || !isText(header.function)) return false;
-    if (!isText(header.deployment) || !isText(header.codeDir) || !isObject(header.limits)) return false;
-    for (let i = 0; i < LIMITS.length; i += 1) if (!isNumber(header.limits[LIMITS[i]])) return false;
+    if (!isText(header.deployment) || !isText(header.codeDir) || !isObject(header.limits))
+      return false;
+    for (let i = 0; i < LIMITS.length; i += 1)
+      if (!isNumber(header.limits[LIMITS[i]])) return false;
     return true;
   },
   invoke: (header) => isText(header.id) && isObject(header.env) && isNumber(header.timeoutMs),

@@ -1,12 +1,20 @@
-// ctx.httpclient: urllib 2.x, loaded when it is first used (it costs more time and memory than all the rest).
-// Its functions need no `this`, so they may be taken out of it.
+// ctx.httpclient: urllib 2.x, loaded when it is first used (it costs more time and memory than all
+// the rest). Its functions need no `this`, so they may be taken out of it.
 import { createRequire } from 'node:module';
 import { lazy } from './lazy.mjs';
 import { ReflectApply } from './primordials.mjs';
 
 const require = createRequire(import.meta.url);
 const FUNCTIONS = ['request', 'curl', 'requestWithCallback', 'requestThunk', 'create'];
-const VALUES = ['HttpClient', 'HttpClient2', 'USER_AGENT', 'TIMEOUT', 'TIMEOUTS', 'agent', 'httpsAgent'];
+const VALUES = [
+  'HttpClient',
+  'HttpClient2',
+  'USER_AGENT',
+  'TIMEOUT',
+  'TIMEOUTS',
+  'agent',
+  'httpsAgent',
+];
 
 export function makeHttpclient() {
   const httpclient = {};

@@ -4,13 +4,15 @@ import { makeFault, messageOf, shrinkFault, toFault } from './errors.mjs';
 import { HEADER_MAX_BYTES } from './frames.mjs';
 import { findEntryFile, loadEntry } from './loader.mjs';
 import {
-  JSONParse, JSONStringify, MathRound, NativePromise, ReflectApply, bufferByteLength, cpuUsage, later, now,
-  residentBytes,
+  JSONParse,
+  JSONStringify,
+  NativePromise,
+  ReflectApply,
+  bufferByteLength,
+  later,
 } from './primordials.mjs';
+import { elapsedMs, startUsage, usageOf } from './usage.mjs';
 
-const MIB = 1024 * 1024;
-const RSS_ALWAYS_FROM_MS = 1;
-const RSS_AGE_MAX_MS = 50;
 const FAULT_ESCAPED_MAX_BYTES = HEADER_MAX_BYTES / 2;
 
 export class Runner {
@@ -36,21 +38,27 @@ export class Runner {
     this.#limits = header.limits;
     this.#calls.limit(header.limits);
     const loading = this.#scope.open(header.id, true, header.limits, this.#send);
-    loading.startedMs = now();
+    startUsage(loading, this.#scope);
     try {
       const file = findEntryFile(header.codeDir, header.function);
       process.env.FC_FUNCTION_NAME = header.function;
       process.argv = [process.execPath, file]; // as if started by hand
       this.#contexts = this.#makeContexts(header);
       const entry = await this.#scope.run(loading, () => loadEntry(file, header.codeDir));
-      // Node reports a rejection that nobody awaits only now; it fails the load, not the first call.
+      // Only now Node reports a rejection that nobody awaits: it fails the load, not a call.
       await new NativePromise((resolve) => later(resolve));
       this.#entry = entry;
     } catch (error) {
       this.fail(loading, error);
       return;
     }
-    this.#end(loading, { __proto__: null, t: 'bound', id: header.id, ok: true, loadMs: rounded(now() - loading.startedMs) });
+    this.#end(loading, {
+      __proto__: null,
+      t: 'bound',
+      id: header.id,
+      ok: true,
+      loadMs: elapsedMs(loading),
+    });
   }
 
   /** True when `invoke` frames may come. */
@@ -68,29 +76,35 @@ export class Runner {
       this.fail(invocation, error);
       return;
     }
-    if (!invocation.ended) this.#scope.run(invocation, () => this.#succeed(invocation, value)); // toJSON may log
+    if (invocation.ended) return; // an error that nobody caught was faster
+    this.#scope.run(invocation, () => this.#succeed(invocation, value)); // toJSON may log
   }
 
-  /** Ends what is under way as the function's failure. `recycle`: this process must not be used again. */
+  /** Ends it as the function's failure. `recycle`: this process must not be used again. */
   fail(invocation, error, recycle = false) {
     this.#failAs(invocation, 'function_error', toFault(error), recycle);
   }
 
   #start(id) {
     const invocation = this.#scope.open(id, false, this.#limits, this.#send);
-    if (this.#scope.count === 1) invocation.cpuStart = cpuUsage();
-    else this.#scope.share();
-    invocation.startedMs = now();
+    startUsage(invocation, this.#scope);
     return invocation;
   }
 
   #call(invocation, header, payload) {
     const args = payload === '' ? {} : parseArguments(payload);
-    if (this.#entry.style === 'ctx') return ReflectApply(this.#entry.run, undefined, [this.#contexts.plain(invocation, args, header.env)]);
-    return ReflectApply(this.#entry.run, undefined, this.#contexts.event(invocation, args, header.env, triggerPathOf(header)));
+    const given =
+      this.#entry.style === 'ctx'
+        ? [this.#contexts.plain(invocation, args, header.env)]
+        : this.#contexts.event(invocation, args, header.env, triggerPathOf(header));
+    return ReflectApply(this.#entry.run, undefined, given);
   }
 
   #succeed(invocation, value) {
+    if (typeof value === 'string' && value.length > this.#limits.resultMaxBytes) {
+      this.#tooLarge(invocation, `${value.length} characters`); // no copy: it may not fit in memory
+      return;
+    }
     let text;
     try {
       text = JSONStringify(value) ?? 'null'; // undefined, functions and symbols have no JSON text
@@ -101,23 +115,32 @@ export class Runner {
     }
     const bytes = bufferByteLength(text);
     if (bytes > this.#limits.resultMaxBytes) {
-      const message = `the result has ${bytes} bytes, the limit is ${this.#limits.resultMaxBytes}`;
-      this.#failAs(invocation, 'result_too_large', makeFault('RangeError', message));
+      this.#tooLarge(invocation, `${bytes} bytes`);
       return;
     }
-    this.#end(invocation, { __proto__: null, t: 'result', id: invocation.id, ok: true, ...figures(invocation) }, text);
+    this.#end(
+      invocation,
+      { __proto__: null, t: 'result', id: invocation.id, ok: true, ...usageOf(invocation) },
+      text,
+    );
+  }
+
+  #tooLarge(invocation, size) {
+    const message = `the result has ${size}, the limit is ${this.#limits.resultMaxBytes} bytes`;
+    this.#failAs(invocation, 'result_too_large', makeFault('RangeError', message));
   }
 
   #failAs(invocation, kind, fault, recycle = false) {
     if (invocation.ended) return;
-    const fitting = JSONStringify(fault).length > FAULT_ESCAPED_MAX_BYTES ? shrinkFault(fault) : fault;
+    const fitting =
+      JSONStringify(fault).length > FAULT_ESCAPED_MAX_BYTES ? shrinkFault(fault) : fault;
     const { id } = invocation;
-    this.#end(
-      invocation,
-      invocation.loading
-        ? { __proto__: null, t: 'bound', id, ok: false, fault: fitting }
-        : { __proto__: null, t: 'result', id, ok: false, kind, fault: fitting, ...figures(invocation), recycle },
-    );
+    if (invocation.loading) {
+      this.#end(invocation, { __proto__: null, t: 'bound', id, ok: false, fault: fitting });
+      return;
+    }
+    const failed = { __proto__: null, t: 'result', id, ok: false, kind, fault: fitting };
+    this.#end(invocation, { __proto__: null, ...failed, ...usageOf(invocation), recycle });
   }
 
   /** Log first, answer last; afterwards nothing acts for this invocation. */
@@ -139,7 +162,10 @@ function parseArguments(payload) {
 function serializationFailure(error) {
   const reason = messageOf(error);
   if (error instanceof RangeError && reason === 'Invalid string length') {
-    return { kind: 'result_too_large', fault: makeFault('RangeError', 'the result is longer than a text can be') };
+    return {
+      kind: 'result_too_large',
+      fault: makeFault('RangeError', 'the result is longer than a text can be'),
+    };
   }
   const { name, stack } = toFault(error);
   return {
@@ -147,29 +173,3 @@ function serializationFailure(error) {
     fault: makeFault(name, `the result cannot be sent as JSON: ${reason}`, stack),
   };
 }
-
-/** What the invocation used. cpuMs is known only when it had the process to itself. */
-function figures(invocation) {
-  const endMs = now();
-  const runMs = rounded(endMs - invocation.startedMs);
-  const alone = invocation.cpuStart !== null && !invocation.shared;
-  const cpu = alone ? cpuUsage(invocation.cpuStart) : null;
-  return {
-    __proto__: null,
-    runMs,
-    cpuMs: cpu === null ? null : (cpu.user + cpu.system) / 1000,
-    rssMb: residentMb(endMs, runMs),
-  };
-}
-
-let resident = { mb: 0, readMs: -Infinity };
-
-/** Reading it costs a quarter of a trivial call, and a trivial call cannot change it: then it may be a little old. */
-function residentMb(nowMs, runMs) {
-  if (runMs >= RSS_ALWAYS_FROM_MS || nowMs - resident.readMs >= RSS_AGE_MAX_MS) {
-    resident = { mb: rounded(residentBytes() / MIB), readMs: nowMs };
-  }
-  return resident.mb;
-}
-
-const rounded = (number) => MathRound(number * 1000) / 1000;

@@ -9,7 +9,7 @@ const requireAny = createRequire(import.meta.url);
 const FILES = ['index.js', 'index.mjs', 'index.cjs'];
 
 /** What runs for each invocation. `style` is `ctx` (one argument) or `event` (event, context). */
-export class Entry {
+class Entry {
   constructor(style, run) {
     this.style = style;
     this.run = run;
@@ -34,26 +34,35 @@ export function findEntryFile(codeDir, functionName) {
   }
   throw new PackageError(
     'MODULE_NOT_FOUND',
-    `the package has no index.js: it must be at the top of the zip or in its folder "${functionName}"`,
+    `the package has no index.js, neither at the top of the zip nor in a folder "${functionName}"`,
   );
 }
 
-/** Loads the module and returns its Entry. Rejects with whatever the module throws, or with PackageError. */
+/**
+ * Loads the module and returns its Entry. Rejects with whatever the module throws, or with
+ * PackageError.
+ */
 export async function loadEntry(file, codeDir) {
-  return pickEntry(isEsModule(file, codeDir) ? await import(pathToFileURL(file)) : await requireFile(file));
+  return pickEntry(
+    isEsModule(file, codeDir) ? await import(pathToFileURL(file)) : await requireFile(file),
+  );
 }
 
 async function requireFile(file) {
   try {
     return requireAny(file);
   } catch (error) {
-    // Code that Node finds out to be an ES module only when it has been read.
-    if (error?.code !== 'ERR_REQUIRE_ESM' && error?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error;
+    // Newer versions find out by its syntax that a file is an ES module, and load it even here,
+    // but not when it awaits at its top level.
+    if (error?.code !== 'ERR_REQUIRE_ASYNC_MODULE') throw error;
     return import(pathToFileURL(file));
   }
 }
 
-/** As Node decides it, by the nearest package.json; asked beforehand because `require` of such files differs by version. */
+/**
+ * As Node decides it, by the nearest package.json; asked beforehand because `require` of such files
+ * differs by version.
+ */
 function isEsModule(file, codeDir) {
   if (file.endsWith('.mjs')) return true;
   if (file.endsWith('.cjs')) return false;
@@ -71,7 +80,9 @@ function isEsModule(file, codeDir) {
   return false;
 }
 
-/** `module.exports` being a function wins, then `main`, `default`, `handler`. Throws PackageError. */
+/**
+ * `module.exports` being a function wins, then `main`, `default`, `handler`. Throws PackageError.
+ */
 function pickEntry(module) {
   if (typeof module === 'function') return new Entry('ctx', module);
   if (typeof module?.main === 'function') {
@@ -82,11 +93,14 @@ function pickEntry(module) {
   // import() of CommonJS, or a bundle of a bundle
   if (typeof module?.default?.main === 'function') {
     const { main } = module.default;
-    return new Entry('event', (event, context) => ReflectApply(main, module.default, [event, context]));
+    return new Entry('event', (event, context) =>
+      ReflectApply(main, module.default, [event, context]),
+    );
   }
   if (typeof module?.handler === 'function') return new Entry('ctx', module.handler);
   throw new PackageError(
     'ENTRY_NOT_FOUND',
-    'the module exports no function: use module.exports = async (ctx) => { ... } (or exports.main, default, handler)',
+    'the module exports no function: use module.exports = async (ctx) => { ... }' +
+      ' (or exports.main, default, handler)',
   );
 }

@@ -1,7 +1,15 @@
 // The log of one invocation: bounded, sent in batches, closed with the invocation.
 import { messageOf } from './errors.mjs';
 import {
-  DateNow, JSONStringify, ReflectApply, bufferByteLength, cutText, format, later, stringIndexOf, stringSlice,
+  DateNow,
+  JSONStringify,
+  ReflectApply,
+  bufferByteLength,
+  cutText,
+  format,
+  later,
+  stringIndexOf,
+  stringSlice,
 } from './primordials.mjs';
 
 const BATCH_MAX_BYTES = 16 * 1024;
@@ -21,7 +29,7 @@ export class InvocationLog {
   #cut = false;
   #cutSent = false;
   #closed = false;
-  #partial = { __proto__: null, info: '', error: '' }; // text of stdout and stderr that still lacks its line feed
+  #partial = { __proto__: null, info: '', error: '' }; // of stdout and stderr, without line feed
 
   /** `send(header, payload)` sends one frame; `limits` are those of the bind frame. */
   constructor(id, limits, send) {
@@ -106,8 +114,9 @@ export class InvocationLog {
   }
 
   /**
-   * A line should be out before the next statement, because that may be the last one; a thousand lines in a
-   * row should not be a thousand frames. So: at once while there were few, and at most once a millisecond then.
+   * A line should be out before the next statement, because that may be the last one; a thousand
+   * lines in a row should not be a thousand frames. So: at once while there were few, and at most
+   * once a millisecond then.
    */
   #flushOrWait(timeMs) {
     if (
@@ -128,7 +137,8 @@ export class InvocationLog {
   /** The open line of the stream and a piece of `text`, not longer than what an entry can hold. */
   #joined(level, text, start, end) {
     const open = this.#partial[level];
-    const room = this.#limits.logLineMaxBytes - open.length + 1; // one more, so that the cut is seen
+    // One more than an entry holds, so that the cut is seen.
+    const room = this.#limits.logLineMaxBytes - open.length + 1;
     if (room <= 0) return open;
     return open + stringSlice(text, start, end - start > room ? start + room : end);
   }
@@ -136,9 +146,11 @@ export class InvocationLog {
 
 /** util.format for hostile values. */
 export const formatSafely = (args) =>
-  args.length === 1 && typeof args[0] === 'string' ? args[0] : printed(() => ReflectApply(format, undefined, args));
+  args.length === 1 && typeof args[0] === 'string'
+    ? args[0]
+    : printed(() => ReflectApply(format, undefined, args));
 
-/** `print()`, or a note in its place: getters, inspectors and proxies of user code may throw in it. */
+/** `print()`, or a note in its place: getters, inspectors, proxies of user code may throw. */
 export function printed(print) {
   try {
     return print();

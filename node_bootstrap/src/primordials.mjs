@@ -1,5 +1,6 @@
-// Everything of the language and of Node that the bootstrap relies on while user code is around, taken before
-// user code loads: a function that replaces JSON.stringify or patches a prototype must not change what we send.
+// Everything of the language and of Node that the bootstrap relies on while user code is around,
+// taken before user code loads: a function that replaces JSON.stringify or patches a prototype must
+// not change what we send.
 import { Buffer } from 'node:buffer';
 import fs from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -7,7 +8,9 @@ import util from 'node:util';
 
 const { bind, call } = Function.prototype;
 
-/** Turns a method into a function whose first argument is its `this`; later patches do not reach it. */
+/**
+ * Turns a method into a function whose first argument is its `this`; later patches do not reach it.
+ */
 const uncurry = bind.bind(call);
 
 export const JSONParse = JSON.parse;
@@ -62,8 +65,11 @@ export const exitNow = process.reallyExit.bind(process);
 const toWellFormed = String.prototype.toWellFormed; // since Node 20
 const uncurriedWellFormed = toWellFormed && uncurry(toWellFormed);
 
-/** `text` with each lone surrogate replaced by U+FFFD: such text has no UTF-8, and strict readers refuse it. */
-export function wellFormed(text) {
+/**
+ * `text` with each lone surrogate replaced by U+FFFD: such text has no UTF-8, and strict readers
+ * refuse it.
+ */
+function wellFormed(text) {
   if (uncurriedWellFormed) return uncurriedWellFormed(text);
   return bufferByteLength(text) === text.length ? text : bufferText(bufferFrom(text, 'utf8'));
 }

@@ -8,7 +8,9 @@ const UNCAUGHT_EXIT = 70;
 /** Removes what is ours from the environment. Returns the channel's path. */
 export function takeEnvironment() {
   const path = process.env.YUNHAN_CHANNEL;
-  for (const name of Object.keys(process.env)) if (name.startsWith('YUNHAN_')) delete process.env[name];
+  for (const name of Object.keys(process.env)) {
+    if (name.startsWith('YUNHAN_')) delete process.env[name];
+  }
   process.env.TZ ??= 'UTC';
   return path;
 }
@@ -16,12 +18,13 @@ export function takeEnvironment() {
 /**
  * Errors that nobody caught.
  *
- * - The running code belongs to an invocation under way (or to the load): it gets the error in its log and
- *   fails with `recycle`; then the process ends, because its state is unknown. Neighbours are lost with it.
+ * - The running code belongs to an invocation under way (or to the load): it gets the error in its
+ *   log and fails with `recycle`; then the process ends, because its state is unknown. Neighbours
+ *   are lost with it.
  * - It cannot be told whose it is while several run: none is blamed, the process ends.
  * - Nothing is under way (a stray timer): the process ends quietly.
- * - A *rejection* of work that an ended invocation left behind is dropped: it broke nothing, and neither
- *   a neighbour nor the next call shall pay for it.
+ * - A *rejection* of work that an ended invocation left behind is dropped: it broke nothing, and
+ *   neither a neighbour nor the next call shall pay for it.
  * - The function has a handler of its own: it decides, as in plain Node.
  */
 export function installProcessHandlers(channel, scope, runner) {

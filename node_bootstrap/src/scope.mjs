@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { InvocationLog } from './log.mjs';
 
 /** One invocation, or the load of the module (`loading`), which logs and fails in the same way. */
-export class Invocation {
+class Invocation {
   id;
   loading;
   log;
@@ -63,9 +63,10 @@ export class Scope {
   }
 
   /**
-   * Whose the running code is, or null. Code without an invocation, and what was started while the module
-   * loaded (a connection pool, an interval), belongs to the one that is under way if there is exactly one.
-   * Work left over from an invocation that has ended belongs to nobody, least of all to its successor.
+   * Whose the running code is, or null. Code without an invocation, and what was started while the
+   * module loaded (a connection pool, an interval), belongs to the one that is under way if there
+   * is exactly one. Work left over from an invocation that has ended belongs to nobody, least of
+   * all to its successor.
    */
   current() {
     const own = this.#store();
@@ -80,7 +81,10 @@ export class Scope {
     return own !== undefined && own.ended && !own.loading;
   }
 
-  /** Who pays for a service call through the ctx of `invocation`: that one, else the running one, else null. */
+  /**
+   * Who pays for a service call through the ctx of `invocation`: that one, else the running one,
+   * else null.
+   */
   payer(invocation) {
     if (!invocation.ended) return invocation;
     const own = this.#store();

@@ -1,5 +1,5 @@
-// ctx.mpserverless: the official service packages on a transport of ours. No key, no endpoint: the channel is
-// the identity. Argument checks and result shapes are the packages' own.
+// ctx.mpserverless: the official service packages on a transport of ours. No key, no endpoint: the
+// channel is the identity. Argument checks and result shapes are the packages' own.
 import { createRequire } from 'node:module';
 import { lazy } from './lazy.mjs';
 
@@ -8,10 +8,27 @@ const DB_METHOD = 'serverless.db.default.execute';
 
 let classes = null; // see loadServices
 
-/** Loads the packages, once. Costs some milliseconds: done while the process waits for its function, else on first use. */
-export function loadServices() {
+const loadFileService = () =>
+  require('@alicloud/mpserverless-node-file-service').FunctionFileService;
+
+/**
+ * Loads what ctx.mpserverless may need, but the HTTP client of uploads. Never throws: without the
+ * packages a function that uses them will say so.
+ */
+export function prewarmServices() {
+  try {
+    loadServices();
+    loadFileService();
+  } catch {
+    // see above
+  }
+}
+
+/** Loads the packages, once. Costs some milliseconds. */
+function loadServices() {
   if (classes !== null) return classes;
-  const core = require('@alicloud/mpserverless-core'); // first: the others need a global that it makes
+  // The core first: the others need a global that it makes.
+  const core = require('@alicloud/mpserverless-core');
   const { DbService } = require('@alicloud/mp-db-service');
   const { FunctionService } = require('@alicloud/mp-function-service');
   const { FunctionUserService } = require('@alicloud/mpserverless-node-user-service');
@@ -45,7 +62,10 @@ class Serverless {
   #spaceId;
   #httpclient;
 
-  /** `call(method, params, userId)` resolves to the envelope. `userId` undefined = as the caller's user. */
+  /**
+   * `call(method, params, userId)` resolves to the envelope. `userId` undefined = as the caller's
+   * user.
+   */
   constructor(call, spaceId, httpclient, userId) {
     const { ChannelTransport, DbService, FunctionService, FunctionUserService } = loadServices();
     this.#call = call;
@@ -62,11 +82,8 @@ class Serverless {
       postJson: (url, json, headers) => user.proxyHttpClientPostJsonRequest(url, json, headers),
       postForm: (url, form, headers) => user.proxyHttpClientPostFormDataRequest(url, form, headers),
     };
-    // Uploads need a multipart writer and an HTTP client: loaded by those who use them.
-    lazy(this, 'file', () => {
-      const { FunctionFileService } = require('@alicloud/mpserverless-node-file-service');
-      return new FunctionFileService(transport, httpclient.request);
-    });
+    // As costly to load as all the others together.
+    lazy(this, 'file', () => new (loadFileService())(transport, httpclient.request));
   }
 
   /** A new object whose calls act as this end user. */
@@ -85,7 +102,10 @@ export function makeServerless(call, spaceId, httpclient) {
   return new Serverless(call, spaceId, httpclient, undefined);
 }
 
-/** Envelope to the response that the services expect, by the rules of the node SDK (spec: server protocol §3). */
+/**
+ * Envelope to the response that the services expect, by the rules of the node SDK (spec: server
+ * protocol §3).
+ */
 function decodeEnvelope(envelope, method) {
   if (envelope?.error) {
     const error = new Error(envelope.error.message);

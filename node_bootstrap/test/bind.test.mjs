@@ -1,4 +1,5 @@
-// Loading a function: where its entry may be, which forms it may have, what happens when it does not load.
+// Loading a function: where its entry may be, which forms it may have, what happens when it does
+// not load.
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,8 +35,16 @@ for (const [fixture, value] of Object.entries(forms)) {
 
 test('exports.main gets (event, context)', async (t) => {
   const worker = await sandbox(t, 'forms/main');
-  const env = { MP_SPACE_ID: 'mp-space', MP_SOURCE: 'http', MP_CLIENT_IP: '1.2.3.4', MP_USER_AGENT: 'ua' };
-  const { value } = await worker.invoke({ path: '/http/a/b/c', x: 1 }, { id: 'http-1', env, triggerPath: '/http/a' });
+  const env = {
+    MP_SPACE_ID: 'mp-space',
+    MP_SOURCE: 'http',
+    MP_CLIENT_IP: '1.2.3.4',
+    MP_USER_AGENT: 'ua',
+  };
+  const { value } = await worker.invoke(
+    { path: '/http/a/b/c', x: 1 },
+    { id: 'http-1', env, triggerPath: '/http/a' },
+  );
   assert.deepEqual(value, {
     event: { path: '/b/c', x: 1 },
     context: {
@@ -54,7 +63,8 @@ test('exports.main gets (event, context)', async (t) => {
     },
     logger: 'function',
   });
-  const paths = async (path, triggerPath) => (await worker.invoke({ path }, { triggerPath })).value.event.path;
+  const paths = async (path, triggerPath) =>
+    (await worker.invoke({ path }, { triggerPath })).value.event.path;
   assert.equal(await paths('/http/a', '/http/a'), '/');
   assert.equal(await paths('/http/ab', '/http/a'), '/http/ab');
   assert.equal(await paths('/a', '/'), '/a');
@@ -73,16 +83,31 @@ test('finds node_modules and files of the package', async (t) => {
   mkdirSync(join(codeDir, 'node_modules/dep'), { recursive: true });
   writeFileSync(join(codeDir, 'node_modules/dep/index.js'), 'exports.name = "dep";');
   writeFileSync(join(codeDir, 'data.json'), '{"a": 1}');
-  writeFileSync(join(codeDir, 'index.js'), 'module.exports = () => [require("dep").name, require("./data.json").a, __dirname];');
+  writeFileSync(
+    join(codeDir, 'index.js'),
+    'module.exports = () => [require("dep").name, require("./data.json").a, __dirname];',
+  );
   const worker = await sandbox(t, codeDir);
   assert.deepEqual((await worker.invoke()).value, ['dep', 1, codeDir]);
 });
 
 const broken = {
-  'forms/empty': { name: 'PackageError', code: 'MODULE_NOT_FOUND', message: /no index\.js.*"probe"/ },
-  'forms/none': { name: 'PackageError', code: 'ENTRY_NOT_FOUND', message: /module\.exports = async \(ctx\)/ },
+  'forms/empty': {
+    name: 'PackageError',
+    code: 'MODULE_NOT_FOUND',
+    message: /no index\.js.*"probe"/,
+  },
+  'forms/none': {
+    name: 'PackageError',
+    code: 'ENTRY_NOT_FOUND',
+    message: /module\.exports = async \(ctx\)/,
+  },
   'broken/throws': { name: 'TypeError', code: '4001', message: /^no configuration$/ },
-  'broken/missing': { name: 'Error', code: 'MODULE_NOT_FOUND', message: /^Cannot find module '\.\/x'/ },
+  'broken/missing': {
+    name: 'Error',
+    code: 'MODULE_NOT_FOUND',
+    message: /^Cannot find module '\.\/x'/,
+  },
   'broken/syntax': { name: 'SyntaxError', message: /missing \)|Unexpected/ },
   'broken/null': { name: 'Error', message: /^null$/ },
   'broken/esm-error': { name: 'Error', code: 'ERR_MODULE_NOT_FOUND', message: /missing\.mjs/ },
@@ -124,7 +149,7 @@ test('process.exit while loading keeps the log', async (t) => {
 for (const [what, frames] of Object.entries({
   'an invoke before bind': (worker) => worker.begin({}),
   'a second bind': (worker) => worker.bind('echo').then(() => worker.bind('echo')),
-  'garbage': (worker) => worker.socket.write('GET / HTTP/1.1\r\n\r\n'),
+  garbage: (worker) => worker.socket.write('GET / HTTP/1.1\r\n\r\n'),
 })) {
   test(`ends itself after ${what}`, async (t) => {
     const worker = await sandbox(t, null);
@@ -139,4 +164,12 @@ test('ends itself when the channel closes, without running exit listeners', asyn
   await worker.invoke({ do: 'value', code: 'void process.on("exit", () => { for (;;); })' });
   worker.socket.destroy();
   assert.deepEqual(await worker.exited, { code: 0, signal: null });
+});
+
+test('a file that awaits at its top level is an ES module where Node looks at the syntax', async (t) => {
+  const worker = await sandbox(t, null);
+  const major = Number(/^v(\d+)/.exec(worker.hello.node)[1]);
+  const bound = await worker.bind('forms/detected');
+  if (bound.ok) assert.equal((await worker.invoke()).value, 'detected');
+  else assert.ok(major < 24, JSON.stringify(bound.fault));
 });

@@ -6,12 +6,21 @@ import { test } from 'node:test';
 import { sandbox } from './support/sandbox.mjs';
 
 /** Runs an act; every call is answered with `data`. Gives the outcome and the calls. */
-async function act(t, args, data, envelope = { success: true, data, header: { x: 1 }, requestId: 'inner-1' }) {
+async function act(
+  t,
+  args,
+  data,
+  envelope = { success: true, data, header: { x: 1 }, requestId: 'inner-1' },
+) {
   const worker = await sandbox(t, 'probe');
   worker.replies = () => envelope;
   const outcome = await worker.invoke(args);
   const calls = worker.frames.filter((frame) => frame.t === 'call');
-  return { ...outcome, worker, calls: calls.map(({ payload, ...header }) => ({ ...header, params: JSON.parse(payload) })) };
+  return {
+    ...outcome,
+    worker,
+    calls: calls.map(({ payload, ...header }) => ({ ...header, params: JSON.parse(payload) })),
+  };
 }
 
 test('a database call has the wire form of the SDK, its result is hoisted', async (t) => {
@@ -53,13 +62,20 @@ test('user.getInfo resolves to the data; setUserId acts as that user', async (t)
 });
 
 test('transactions carry their id', async (t) => {
-  const { value, calls } = await act(t, { do: 'transaction' }, { affectedDocs: 0, transactionId: 'tx' });
+  const { value, calls } = await act(
+    t,
+    { do: 'transaction' },
+    { affectedDocs: 0, transactionId: 'tx' },
+  );
   assert.equal(value, 'tx');
-  assert.deepEqual(calls.map(({ params }) => [params.command, params.transactionId]), [
-    ['startTransaction', undefined],
-    ['insertOne', 'tx'],
-    ['commitTransaction', 'tx'],
-  ]);
+  assert.deepEqual(
+    calls.map(({ params }) => [params.command, params.transactionId]),
+    [
+      ['startTransaction', undefined],
+      ['insertOne', 'tx'],
+      ['commitTransaction', 'tx'],
+    ],
+  );
 });
 
 test('httpProxyClient and file', async (t) => {
@@ -78,9 +94,16 @@ test('httpProxyClient and file', async (t) => {
 });
 
 test('an error of a service is thrown with its code and message', async (t) => {
-  const envelope = { success: false, error: { code: 'InternalBizError', message: 'no' }, requestId: 'i' };
+  const envelope = {
+    success: false,
+    error: { code: 'InternalBizError', message: 'no' },
+    requestId: 'i',
+  };
   const { result } = await act(t, { do: 'info' }, null, envelope);
-  assert.deepEqual([result.fault.code, result.fault.message, result.fault.name], ['InternalBizError', 'no', 'Error']);
+  assert.deepEqual(
+    [result.fault.code, result.fault.message, result.fault.name],
+    ['InternalBizError', 'no', 'Error'],
+  );
 });
 
 test('a call over the limit is refused here', async (t) => {
@@ -92,7 +115,14 @@ test('a call over the limit is refused here', async (t) => {
 test('more calls than may be under way are refused, the others are answered', async (t) => {
   const { value, calls } = await act(t, { do: 'manyCalls', count: 6 }, 1);
   assert.equal(calls.length, 4);
-  assert.deepEqual(value, ['ok', 'ok', 'ok', 'ok', 'Throttling.Api.Concurrency', 'Throttling.Api.Concurrency']);
+  assert.deepEqual(value, [
+    'ok',
+    'ok',
+    'ok',
+    'ok',
+    'Throttling.Api.Concurrency',
+    'Throttling.Api.Concurrency',
+  ]);
 });
 
 test('large calls wait for the worker instead of piling up', async (t) => {

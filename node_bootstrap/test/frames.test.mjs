@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { FrameEncoder, FrameParser } from '../src/frames.mjs';
 
-const golden = JSON.parse(readFileSync(new URL('../../tests/frames/golden.json', import.meta.url), 'utf8'));
+const golden = JSON.parse(
+  readFileSync(new URL('../../tests/frames/golden.json', import.meta.url), 'utf8'),
+);
 const forUs = golden.valid.filter((frame) => frame.direction === 'to_sandbox');
 const fromUs = golden.valid.filter((frame) => frame.direction === 'to_worker');
 
@@ -29,7 +31,10 @@ for (const frame of forUs) {
 
 for (const frame of fromUs) {
   test(`writes: ${frame.name}`, () => {
-    assert.equal(new FrameEncoder().encode(frame.header, frame.payloadText).toString('hex'), frame.hex);
+    assert.equal(
+      new FrameEncoder().encode(frame.header, frame.payloadText).toString('hex'),
+      frame.hex,
+    );
   });
 }
 

@@ -60,7 +60,10 @@ const unserializable = {
 for (const [code, reason] of Object.entries(unserializable)) {
   test(`${code} is not serializable`, async (t) => {
     const { result } = await evaluated(t, code);
-    assert.deepEqual([result.ok, result.kind, result.recycle, result.payload], [false, 'result_not_serializable', false, '']);
+    assert.deepEqual(
+      [result.ok, result.kind, result.recycle, result.payload],
+      [false, 'result_not_serializable', false, ''],
+    );
     assert.match(result.fault.message, reason);
   });
 }
@@ -70,7 +73,10 @@ test('a result over the limit is refused with its size', async (t) => {
   const value = async (code) => (await worker.invoke({ do: 'value', code })).result;
   assert.equal((await value('"12345678"')).ok, true);
   const { kind, fault } = await value('"云云云"');
-  assert.deepEqual([kind, fault.message], ['result_too_large', 'the result has 11 bytes, the limit is 10']);
+  assert.deepEqual(
+    [kind, fault.message],
+    ['result_too_large', 'the result has 11 bytes, the limit is 10 bytes'],
+  );
 });
 
 test('a result of 100 MB is refused, the sandbox goes on', async (t) => {
@@ -78,7 +84,10 @@ test('a result of 100 MB is refused, the sandbox goes on', async (t) => {
   const { result } = await worker.invoke({ do: 'value', code: '"x".repeat(100e6)' });
   assert.deepEqual([result.kind, result.recycle], ['result_too_large', false]);
   const endless = '(() => { const part = "x".repeat(2 ** 27); return Array(8).fill(part); })()';
-  assert.equal((await worker.invoke({ do: 'value', code: endless })).result.kind, 'result_too_large');
+  assert.equal(
+    (await worker.invoke({ do: 'value', code: endless })).result.kind,
+    'result_too_large',
+  );
   assert.equal((await worker.invoke({ do: 'echo', value: 1 })).value, 1);
 });
 
@@ -109,14 +118,20 @@ test('arguments that are not JSON are an error of the call', async (t) => {
 
 const hostile = {
   '"text"': ['Error', /^text$/],
-  'null': ['Error', /^null$/],
-  'undefined': ['Error', /^undefined$/],
+  null: ['Error', /^null$/],
+  undefined: ['Error', /^undefined$/],
   'Symbol("s")': ['Error', /^Symbol\(s\)$/],
   '42n': ['Error', /^42n$/],
   '({ code: 7, message: "plain" })': ['Error', /^plain$/],
   '({ a: 1 })': ['Error', /a: 1/],
-  'new Proxy({}, { get() { throw 1; }, ownKeys() { throw 2; }, getPrototypeOf() { throw 3; } })': ['Error', /./],
-  'Object.defineProperty(new Error("x"), "message", { get() { throw new Error("no"); } })': ['Error', /./],
+  'new Proxy({}, { get() { throw 1; }, ownKeys() { throw 2; }, getPrototypeOf() { throw 3; } })': [
+    'Error',
+    /./,
+  ],
+  'Object.defineProperty(new Error("x"), "message", { get() { throw new Error("no"); } })': [
+    'Error',
+    /./,
+  ],
   'Object.assign(new Error("x"), { stack: { toString: 1 }, name: Symbol("n") })': ['Error', /^x$/],
   '(() => { const e = new Error("loop"); e.cause = e; return e; })()': ['Error', /^loop$/],
   '() => 1': ['Error', /./],
@@ -135,16 +150,26 @@ test('huge messages are cut so that the header holds them', async (t) => {
   const worker = await sandbox(t, 'probe');
   const fault = async (code) => (await worker.invoke({ do: 'throw', code })).result.fault;
   const long = await fault('new Error("云".repeat(1e6))');
-  assert.ok(Buffer.byteLength(long.message) <= 8 * 1024 && Buffer.byteLength(long.stack) <= 16 * 1024);
+  assert.ok(
+    Buffer.byteLength(long.message) <= 8 * 1024 && Buffer.byteLength(long.stack) <= 16 * 1024,
+  );
   assert.doesNotMatch(long.message, /\ufffd/);
-  const escaped = await fault('Object.assign(new Error("\\u0001".repeat(1e5)), { code: "\\u0002".repeat(1e4) })');
+  const escaped = await fault(
+    'Object.assign(new Error("\\u0001".repeat(1e5)), { code: "\\u0002".repeat(1e4) })',
+  );
   assert.ok(escaped.message.length >= 1000);
   assert.doesNotMatch((await fault('new Error("a\\ud800b")')).message, /[\ud800-\udfff]/);
 });
 
 test('causes are appended to the stack', async (t) => {
-  const { fault } = await thrown(t, 'new Error("outer", { cause: new TypeError("inner", { cause: "root" }) })');
-  assert.match(fault.stack, /^Error: outer[^]*\nCaused by: TypeError: inner[^]*\nCaused by: Error: root$/);
+  const { fault } = await thrown(
+    t,
+    'new Error("outer", { cause: new TypeError("inner", { cause: "root" }) })',
+  );
+  assert.match(
+    fault.stack,
+    /^Error: outer[^]*\nCaused by: TypeError: inner[^]*\nCaused by: Error: root$/,
+  );
 });
 
 test('two invocations at once: both answered, cpu time of neither known', async (t) => {
@@ -170,6 +195,15 @@ for (const code of [0, 1, 42]) {
   });
 }
 
+test('process.exit waits for a worker that reads slowly', async (t) => {
+  const worker = await sandbox(t, 'probe', { limits: { logMaxBytes: 2 ** 20 } });
+  worker.socket.pause();
+  const id = worker.begin({ do: 'exitFlood' });
+  setTimeout(() => worker.socket.resume(), 100); // a megabyte does not fit into the socket
+  assert.equal((await worker.exited).code, 5);
+  assert.equal(worker.logs(id).length, 1000);
+});
+
 test('a line before an endless loop arrives', async (t) => {
   const worker = await sandbox(t, 'probe');
   const id = worker.begin({ do: 'loop' });
@@ -177,12 +211,18 @@ test('a line before an endless loop arrives', async (t) => {
   assert.deepEqual(worker.logs(id), [['info', 'before the loop']]);
 });
 
-for (const [act, message] of [['timerThrow', 'in a timer'], ['rejectUnheard', 'nobody awaits']]) {
+for (const [act, message] of [
+  ['timerThrow', 'in a timer'],
+  ['rejectUnheard', 'nobody awaits'],
+]) {
   test(`${act} fails its own invocation and ends the process`, async (t) => {
     const worker = await sandbox(t, 'probe');
     const neighbour = worker.begin({ do: 'wait', name: 'n' });
     const { result, logs } = await worker.invoke({ do: act });
-    assert.deepEqual([result.kind, result.fault.message, result.recycle], ['function_error', message, true]);
+    assert.deepEqual(
+      [result.kind, result.fault.message, result.recycle],
+      ['function_error', message, true],
+    );
     assert.match(logs[0][1], new RegExp(`^Uncaught \\w*Error: ${message}\n`));
     assert.equal((await worker.exited).code, 70);
     assert.ok(!worker.frames.some((frame) => frame.t === 'result' && frame.id === neighbour));

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sandbox } from './support/sandbox.mjs';
 
-const batches = (worker, id) => worker.frames.filter((frame) => frame.t === 'log' && frame.id === id);
+const batches = (worker, id) =>
+  worker.frames.filter((frame) => frame.t === 'log' && frame.id === id);
 
 test('console, logger and the standard streams become entries with their level', async (t) => {
   const worker = await sandbox(t, 'probe');
@@ -30,6 +31,21 @@ test('console, logger and the standard streams become entries with their level',
   assert.match(trace[1], /^Trace: here\n {4}at .*probe\/index\.js/);
   assert.equal(worker.frames.at(-1), result, 'the result is last');
   assert.equal(worker.stdout.text + worker.stderr.text, '');
+});
+
+test('other ways to the standard streams', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  const { logs } = await worker.invoke({ do: 'streams' });
+  assert.deepEqual(logs, [
+    ['info', 'by import'],
+    ['error', 'ended'],
+    ['error', 'still open'],
+    ['info', 'a console of its own'],
+    ['info', 'group'],
+    ['info', 'default: 1'],
+    ['warn', 'Assertion failed: asserted'],
+    ['info', ''],
+  ]);
 });
 
 test('entries carry the time in milliseconds', async (t) => {
@@ -59,7 +75,10 @@ test('interleaved invocations keep their lines apart', async (t) => {
   for (const id of ids) {
     const { value, logs } = await worker.outcome(id);
     assert.equal(logs.length, 40);
-    assert.ok(logs.every(([, text]) => text.startsWith(`${value} `)), JSON.stringify(logs));
+    assert.ok(
+      logs.every(([, text]) => text.startsWith(`${value} `)),
+      JSON.stringify(logs),
+    );
   }
 });
 
@@ -84,7 +103,10 @@ test('many lines go out in few frames', async (t) => {
 test('all text together is bounded', async (t) => {
   const worker = await sandbox(t, 'probe', { limits: { logMaxBytes: 1000 } });
   const { logs, result } = await worker.invoke({ do: 'flood', lines: 50, text: '云'.repeat(100) });
-  assert.deepEqual(logs.map(([, text]) => text.length), [100, 100, 100, 33]);
+  assert.deepEqual(
+    logs.map(([, text]) => text.length),
+    [100, 100, 100, 33],
+  );
   assert.equal(batches(worker, result.id).at(-1).cut, true);
 });
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import bson
 import structlog
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, PyMongoError
 
@@ -51,7 +51,7 @@ class RecordsMongodb(RecordStore):
         self,
         database: AsyncDatabase[Document],
         *,
-        count_max: int = 10_000,
+        count_max: int = 5000,
         count_s: float = 1.0,
         find_s: float = 20.0,
     ) -> None:
@@ -105,7 +105,7 @@ class RecordsMongodb(RecordStore):
             now = asyncio.get_running_loop().time
             started = now()
             for left, window in zip(range(len(windows) - 1, -1, -1), windows, strict=True):
-                await walk.visit(self._records, _condition(query, window))
+                await walk.visit(self._records, _matches(query, window))
                 spent_s = now() - started
                 if walk.full and (walk.total >= self._count_max or spent_s >= self._count_s):
                     break
@@ -137,10 +137,13 @@ class RecordsMongodb(RecordStore):
     async def _find_by_id(
         self, query: RecordQuery, *, offset: int, limit: int
     ) -> tuple[Sequence[InvocationRecord], int]:
-        condition = _condition(query, Window(query.from_ms, query.to_ms))
-        condition["_id"] = query.request_id
+        conditions = {
+            "_id": query.request_id
+        }  # first: the embedded server uses the first that it can
+        for each in _matches(query, Window(query.from_ms, query.to_ms)):
+            conditions |= each["$match"]
         with translated(f"find the invocation record {query.request_id}"):
-            document = await self._records.find_one(condition)
+            document = await self._records.find_one(conditions)
         if document is None:
             return [], 0
         return (_decode_all([document]) if offset < 1 <= limit else []), 1
@@ -194,34 +197,46 @@ class _Walk:
         self._skip = offset
         self._limit = limit
         direction = DESCENDING if newest_first else ASCENDING
-        self._order = [("t", direction), ("_id", direction)]
+        self._order = {"t": direction, "_id": direction}
 
     @property
     def full(self) -> bool:
         return len(self.found) >= self._limit
 
-    async def visit(self, records: Any, condition: Document) -> None:
-        count = await records.count_documents(condition)
+    async def visit(self, records: AsyncCollection[Document], matches: Sequence[Document]) -> None:
+        """The next window: a pipeline of its conditions."""
+        counted = await (await records.aggregate([*matches, {"$count": "n"}])).to_list()
+        count = int(counted[0]["n"]) if counted else 0
         self.total += count
         if self.full or count <= self._skip:
             self._skip = max(0, self._skip - count)
             return
-        page = records.find(condition).sort(self._order).skip(self._skip)
-        self.found += await page.limit(self._limit - len(self.found)).to_list()
+        page: list[Document] = [
+            {"$sort": self._order},
+            {"$skip": self._skip},
+            {"$limit": self._limit - len(self.found)},
+        ]
+        self.found += await (await records.aggregate([*matches, *page])).to_list()
         self._skip = 0
 
 
-def _condition(query: RecordQuery, window: Window) -> Document:
-    condition: Document = {"s": query.space_id}
+def _matches(query: RecordQuery, window: Window) -> Sequence[Document]:
+    """The stages of a pipeline that select what a query asks for.
+
+    Two, because the embedded server uses an index only for conditions that the index covers completely;
+    the rest follows in a stage of its own. MongoDB joins the two.
+    """
+    covered: Document = {"s": query.space_id}
     if query.function is not None:
-        condition["f"] = query.function
-    condition |= _time_condition(window)
+        covered["f"] = query.function
+    covered |= _time_condition(window)
+    rest: Document = {}
     if query.succeeded is not None:
         ok = OutcomeKind.OK.value
-        condition["k"] = ok if query.succeeded else {"$ne": ok}
+        rest["k"] = ok if query.succeeded else {"$ne": ok}
     if query.level is not None:
-        condition["v"] = query.level.value
-    return condition
+        rest["v"] = query.level.value
+    return [{"$match": each} for each in (covered, rest) if each]
 
 
 def _time_condition(window: Window) -> Document:

@@ -44,7 +44,7 @@ class ProcessSpawner(Spawner):
 
     def __init__(self, *, run_dir: Path, bootstrap_dir: Path, node_paths: str = "") -> None:
         self._run_dir = run_dir
-        self._bootstrap_dir = bootstrap_dir
+        self._bootstrap_dir = bootstrap_dir.absolute()
         self._node_paths = node_paths
         self._runtimes: Mapping[int, NodeRuntime] = {}
         self._sandboxes: dict[str, NodeSandbox] = {}
@@ -58,10 +58,8 @@ class ProcessSpawner(Spawner):
                 "the process rung needs unix sockets, which this system does not have.",
                 what_next="Run Yunhan on Linux, in WSL or in a container.",
             )
-        if not (self._bootstrap_dir / "index.mjs").is_file():
-            raise SandboxError(f"{self._bootstrap_dir} has no index.mjs, the sandbox's entry.")
+        swept = await asyncio.to_thread(self._prepare_folders)
         self._runtimes = await find_node_runtimes(self._node_paths)
-        swept = await asyncio.to_thread(self._prepare_run_dir)
         self._stopped = False
         _log.warning(
             "sandbox_without_isolation",
@@ -109,7 +107,10 @@ class ProcessSpawner(Spawner):
     def node_majors(self) -> Sequence[int]:
         return list(self._runtimes)
 
-    def _prepare_run_dir(self) -> int:
+    def _prepare_folders(self) -> int:
+        """Check them and remove leftovers; how many there were."""
+        if not (self._bootstrap_dir / "index.mjs").is_file():
+            raise SandboxError(f"{self._bootstrap_dir} has no index.mjs, the sandbox's entry.")
         try:
             self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Resolved: what /proc says about working directories is.

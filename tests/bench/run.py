@@ -16,8 +16,6 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from aiohttp import web
-
 from tests.harness.management import Management
 from tests.harness.program import Program, default_node, free_port
 from tests.harness.sdk_http import Connection, authorize, http_post, invoke_request
@@ -77,19 +75,8 @@ def time_bare_node(node: Path) -> float:
     return time.perf_counter() - began
 
 
-async def serve_nothing(port: int) -> web.AppRunner:
-    """The floor: aiohttp that reads a body and answers a constant."""
-
-    async def handle(request: web.Request) -> web.Response:
-        await request.read()
-        return web.Response(body=b'{"text":"hello world"}', content_type="application/json")
-
-    app = web.Application()
-    app.router.add_post("/", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    return runner
+def start_floor(port: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "tests.bench.floor", str(port)], cwd=ROOT)
 
 
 def start_peer(node: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -126,18 +113,18 @@ async def measure(program: Program, node: Path, folder: Path) -> dict[str, float
     warm = invoke_request(ours, space_id, secret, token, "hello", ARGS)
 
     floor_port, peer_port = free_port(), free_port()
-    floor_runner = await serve_nothing(floor_port)
-    peer = start_peer(node, folder, peer_port)
+    children = [start_floor(floor_port), start_peer(node, folder, peer_port)]
     try:
         floor, theirs = f"127.0.0.1:{floor_port}", f"127.0.0.1:{peer_port}"
         plain = http_post("localhost", "/", json.dumps(ARGS).encode())
         await until_answers(theirs, plain)
+        await until_answers(floor, plain)
         await one_by_one(ours, warm, 200, Series())  # warm up all three alike
         await one_by_one(theirs, plain, 200, Series())
         await one_by_one(floor, plain, 200, Series())
         bare, cold = Series(), Series()
         sequential = {"ours": Series(), "peer": Series(), "floor": Series()}
-        rates: dict[str, list[float]] = {"ours": [], "peer": []}
+        rates: dict[str, list[float]] = {"ours": [], "peer": [], "floor": []}
         for number in range(COLD):
             bare.samples.append(time_bare_node(node))
             request = invoke_request(ours, space_id, secret, token, f"cold{number}", ARGS)
@@ -150,12 +137,13 @@ async def measure(program: Program, node: Path, folder: Path) -> dict[str, float
             ]
             for turn in turns:
                 await turn()
+            rates["floor"].append(await in_flight(floor, plain, CONCURRENT))
             rates["peer"].append(await in_flight(theirs, plain, CONCURRENT))
             rates["ours"].append(await in_flight(ours, warm, CONCURRENT))
     finally:
-        peer.terminate()
-        peer.wait(10)
-        await floor_runner.cleanup()
+        for child in children:
+            child.terminate()
+            child.wait(10)
     return {
         "bare_node_ms": bare.ms(0.5),
         "first_call_ms": cold.ms(0.5),
@@ -166,6 +154,7 @@ async def measure(program: Program, node: Path, folder: Path) -> dict[str, float
         "peer_p99_ms": sequential["peer"].ms(0.99),
         "floor_ms": sequential["floor"].ms(0.5),
         "warm_rate": statistics.median(rates["ours"]),
+        "floor_rate": statistics.median(rates["floor"]),
         "peer_rate": statistics.median(rates["peer"]),
     }
 
@@ -179,11 +168,7 @@ def report(figures: dict[str, float], rung: str) -> str:
             f"{f['first_call_ms']:.1f} ms (p90 {f['first_call_p90_ms']:.1f})",
             f"{f['first_call_ms'] / f['bare_node_ms']:.2f}x bare node",
         ),
-        (
-            "aiohttp that does nothing",
-            f"{f['floor_ms']:.3f} ms",
-            "(served from the measuring process)",
-        ),
+        ("aiohttp that does nothing, sequential", f"{f['floor_ms']:.3f} ms", ""),
         (
             "functions-framework, warm, sequential",
             f"{f['peer_ms']:.3f} ms (p99 {f['peer_p99_ms']:.3f})",
@@ -195,11 +180,13 @@ def report(figures: dict[str, float], rung: str) -> str:
             f"{f['warm_ms'] / f['peer_ms']:.2f}x functions-framework,"
             f" {f['warm_ms'] / f['floor_ms']:.2f}x aiohttp",
         ),
+        (f"aiohttp that does nothing, {IN_FLIGHT} in flight", f"{f['floor_rate']:.0f} calls/s", ""),
         (f"functions-framework, {IN_FLIGHT} in flight", f"{f['peer_rate']:.0f} calls/s", ""),
         (
             f"/client, {IN_FLIGHT} in flight",
             f"{f['warm_rate']:.0f} calls/s",
-            f"{f['warm_rate'] / f['peer_rate']:.2f}x functions-framework",
+            f"{f['warm_rate'] / f['peer_rate']:.2f}x functions-framework,"
+            f" {f['warm_rate'] / f['floor_rate']:.2f}x aiohttp",
         ),
     ]
     lines = [f"rung {rung}, logs and records on, {ROUNDS} rounds in turns; medians"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
@@ -18,7 +17,6 @@ from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Document, connect
 
 Database = AsyncDatabase[Document]
-OpenDatabase = Callable[[str], AbstractAsyncContextManager[Database]]
 
 
 @pytest.fixture(scope="session")
@@ -60,24 +58,26 @@ def mongodb_url() -> str:
 
 @asynccontextmanager
 async def new_database(url: str) -> AsyncIterator[Database]:
-    """An empty database that is dropped afterwards."""
+    """An empty database."""
     client = connect(url, timeout_s=20)
-    database = client[f"test_{uuid.uuid4().hex}"]
     try:
-        yield database
+        yield client[f"test_{uuid.uuid4().hex}"]
     finally:
-        with contextlib.suppress(Exception):
-            await client.drop_database(database)
         await client.close()
 
 
 @pytest.fixture
 async def embedded_database(embedded_url: str) -> AsyncIterator[Database]:
+    """Not dropped: that is slow there, and the whole server goes with the session."""
     async with new_database(embedded_url) as database:
         yield database
 
 
 @pytest.fixture
 async def mongodb_database(mongodb_url: str) -> AsyncIterator[Database]:
+    """Dropped afterwards."""
     async with new_database(mongodb_url) as database:
-        yield database
+        try:
+            yield database
+        finally:
+            await database.client.drop_database(database)

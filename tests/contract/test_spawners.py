@@ -12,7 +12,8 @@ from sandbox.api import LogLevel, Spawner
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.spawners.memory import MemoryContext, MemorySpawner
 from sandbox.spawners.process import ProcessSpawner
-from sandbox.testing import INVOKE_METHOD, SpawnerContract, write_js_functions
+from sandbox.testing import SpawnerContract
+from sandbox.testing_functions import INVOKE_METHOD, write_js_functions
 
 
 @pytest.mark.integration

@@ -29,7 +29,6 @@ from sandbox.api import (
     SandboxSpec,
 )
 from sandbox.bootstrap_location import bootstrap_dir
-from sandbox.node_runtimes import find_node_runtimes
 from sandbox.spawners.process import ProcessSpawner
 
 pytestmark = pytest.mark.integration
@@ -148,7 +147,7 @@ async def test_a_bootstrap_that_fails_is_our_error_and_leaves_nothing(
     spawner = spawner_in(folder, bootstrap=folder / "bootstrap")
     await spawner.start()
     with pytest.raises(SandboxError, match=reason):
-        await spawner.spawn(spec("one", start_timeout_s=0.5))
+        await spawner.spawn(spec("one", start_timeout_s=0.5 if "silent" in reason else 20))
     assert entries(folder / "run") == []
     await spawner.stop()
 
@@ -163,43 +162,6 @@ async def test_stopping_the_spawner_ends_a_start_under_way(folder: Path) -> None
     with pytest.raises(SandboxError):
         await spawning
     assert entries(folder / "run") == []
-
-
-# --- Node executables ---------------------------------------------------------------------------
-
-
-async def test_the_installed_package_is_found() -> None:
-    runtimes = await find_node_runtimes()
-    assert runtimes[24].version.startswith("v24.")
-    assert list(runtimes) == sorted(runtimes)
-
-
-async def test_a_named_executable_is_added_and_wins(folder: Path) -> None:
-    old = write(folder / "old", "#!/bin/sh\necho v16.1.2\n", mode=0o755)
-    own = write(folder / "own", "#!/bin/sh\necho v24.0.1\n", mode=0o755)
-    runtimes = await find_node_runtimes(f"16={old},24={own}")
-    assert (runtimes[16].version, runtimes[16].path) == ("v16.1.2", old)
-    assert runtimes[24].path == own
-    assert next(iter(runtimes)) == 16
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        (None, "does not run"),
-        ("#!/bin/sh\necho v18.0.0\n", "is Node.js v18.0.0, not 20"),
-        ("#!/bin/sh\necho Python 3.11\n", "is not Node.js"),
-        ("#!/bin/sh\nexit 1\n", "is not Node.js"),
-    ],
-    ids=["missing", "another version", "another program", "failing"],
-)
-async def test_a_named_executable_that_is_wrong_is_refused(
-    folder: Path, script: str | None, reason: str
-) -> None:
-    if script is not None:
-        write(folder / "node", script, mode=0o755)
-    with pytest.raises(SandboxError, match=reason):
-        await find_node_runtimes(f"20={folder / 'node'}")
 
 
 # --- leftovers ----------------------------------------------------------------------------------
@@ -327,9 +289,8 @@ async def test_a_killed_guard_is_replaced(folder: Path) -> None:
     assert replaced.pid != guard.pid
     assert first.alive
     assert second.alive
-    # The new one knows the groups of before: it kills them when the worker ends without a word.
-    assert replaced.stdin is not None
-    replaced.stdin.close()
+    # The new one knows the groups of before.
+    await asyncio.to_thread(spawner._guard.stop)
     await asyncio.gather(first.wait_ended(), second.wait_ended())
     await spawner.stop()
 
@@ -395,7 +356,7 @@ async def round_of_sandboxes(spawner: ProcessSpawner, folder: Path, number: int)
 def possessions() -> tuple[int, list[int], list[str]]:
     """Open descriptors, child processes, threads; a loop's own executor does not count."""
     names = [thread.name for thread in threading.enumerate()]
-    threads = [name for name in names if not name.startswith(("asyncio_", "ThreadPoolExecutor"))]
+    threads = [name for name in names if not name.startswith(("asyncio_", "uvloop_"))]
     return len(entries(Path("/proc/self/fd"))), children(), threads
 
 

@@ -13,7 +13,8 @@ import uvloop
 from sandbox.api import Spawner
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.spawners.process import ProcessSpawner
-from sandbox.testing import SpawnerContract, write_js_functions
+from sandbox.testing import SpawnerContract
+from sandbox.testing_functions import write_js_functions
 
 pytestmark = pytest.mark.integration
 

@@ -76,7 +76,12 @@ def test_the_heap_stays_below_the_memory_of_the_process(memory_mb: int) -> None:
 def test_the_command_and_its_environment_are_all_there_is() -> None:
     node = Path("/opt/node/bin/node")
     command = node_command(node=node, bootstrap_dir=Path("/b"), memory_mb=256)
-    assert command == ["/opt/node/bin/node", "--max-old-space-size=192", "/b/index.mjs"]
+    assert command == [
+        "/opt/node/bin/node",
+        "--max-old-space-size=192",
+        "--max-semi-space-size=8",
+        "/b/index.mjs",
+    ]
     environment = node_environment(node=node, home=Path("/run/one/work"), channel=Path("/run/c"))
     assert environment == {
         "PATH": "/opt/node/bin:/usr/local/bin:/usr/bin:/bin",

@@ -1,5 +1,5 @@
-// The worker's side of PROTOCOL.md for tests: starts the real index.mjs and talks to it over a real unix socket.
-// Shares no code with src/.
+// The worker's side of PROTOCOL.md for tests: starts the real index.mjs and talks to it over a real
+// unix socket. Shares no code with src/.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -70,15 +70,30 @@ export class Worker {
   /** Binds a fixture (a file or folder below test/fixtures/) and resolves to the `bound` frame. */
   async bind(fixture, { name = 'probe', limits = {} } = {}) {
     this.send({
-      t: 'bind', id: 'load', space: 'mp-space', function: name, deployment: 'dep-1',
-      codeDir: resolve(FIXTURES, fixture), limits: { ...LIMITS, ...limits },
+      t: 'bind',
+      id: 'load',
+      space: 'mp-space',
+      function: name,
+      deployment: 'dep-1',
+      codeDir: resolve(FIXTURES, fixture),
+      limits: { ...LIMITS, ...limits },
     });
     return this.frame('bound');
   }
 
   /** Sends an invoke; returns its id. */
-  begin(args, { id = `r${(this.#serial += 1)}`, env = { MP_SPACE_ID: 'mp-space', MP_SOURCE: 'client' }, ...rest } = {}) {
-    this.send({ t: 'invoke', id, env, timeoutMs: 5000, ...rest }, args === undefined ? '' : JSON.stringify(args));
+  begin(
+    args,
+    {
+      id = `r${(this.#serial += 1)}`,
+      env = { MP_SPACE_ID: 'mp-space', MP_SOURCE: 'client' },
+      ...rest
+    } = {},
+  ) {
+    this.send(
+      { t: 'invoke', id, env, timeoutMs: 5000, ...rest },
+      args === undefined ? '' : JSON.stringify(args),
+    );
     return id;
   }
 
@@ -89,19 +104,29 @@ export class Worker {
 
   async outcome(id) {
     const result = await this.frame('result', id);
-    return { result, value: result.payload === '' ? undefined : JSON.parse(result.payload), logs: this.logs(id) };
+    return {
+      result,
+      value: result.payload === '' ? undefined : JSON.parse(result.payload),
+      logs: this.logs(id),
+    };
   }
 
   /** The log entries of an invocation so far, `[level, text]`. */
   logs(id) {
     const batches = this.frames.filter((frame) => frame.t === 'log' && frame.id === id);
-    return batches.flatMap((frame) => JSON.parse(frame.payload)).map(([level, , text]) => [level, text]);
+    return batches
+      .flatMap((frame) => JSON.parse(frame.payload))
+      .map(([level, , text]) => [level, text]);
   }
 
-  /** Resolves to the first frame of that kind (and id); rejects when the process ends without it. */
+  /**
+   * Resolves to the first frame of that kind (and id); rejects when the process ends without it.
+   */
   async frame(t, id) {
     for (;;) {
-      const found = this.frames.find((frame) => frame.t === t && (id === undefined || frame.id === id));
+      const found = this.frames.find(
+        (frame) => frame.t === t && (id === undefined || frame.id === id),
+      );
       if (found) return found;
       if (this.ended) throw new Error(`no ${t} frame; stderr: ${this.stderr.text}`);
       await new Promise((wake) => this.#waiters.push(wake));
@@ -127,7 +152,8 @@ export class Worker {
 
   #answer(frame) {
     const envelope = this.replies(frame);
-    if (envelope !== undefined) this.send({ t: 'reply', id: frame.id, call: frame.call }, JSON.stringify(envelope));
+    if (envelope !== undefined)
+      this.send({ t: 'reply', id: frame.id, call: frame.call }, JSON.stringify(envelope));
   }
 
   #wake() {
