@@ -236,7 +236,7 @@ class RecordStore(ABC):
     async def find(
         self, query: RecordQuery, *, offset: int, limit: int, newest_first: bool = True
     ) -> tuple[Sequence[InvocationRecord], int]:
-        """One page by start time, and the total that matches."""
+        """One page by start time, and the total that matches; where many match, at least that many."""
 
     @abstractmethod
     async def prune(self, *, before_ms: int, keep_per_space: int) -> int:

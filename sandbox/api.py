@@ -191,8 +191,9 @@ class InvocationHost(Protocol):
         """Answer one service call of `ctx.mpserverless`.
 
         `method` is a wire method name (spec: server protocol §4), `params` the JSON text of its
-        parameters, as the sandbox sent them: both are unchecked, and a hostile function chooses
-        them freely. `user_id` is set when the function asked to act as that user (`setUserId`).
+        parameters (empty = none), as the sandbox sent them: both are unchecked, and a hostile
+        function chooses them freely. `user_id` is set when the function asked to act as that user
+        (`setUserId`).
         Returns the JSON text of the envelope ``{"success": ..., "data" | "error": ...,
         "requestId": ...}``; never raises but for cancellation, which comes when the invocation ends.
         """

@@ -11,6 +11,9 @@ from sandbox.handle import Exit
 _HEAP_LIMIT_TEXT = b"heap out of memory"
 # The bootstrap's own exit after an uncaught error that it cannot assign to one invocation.
 _UNCAUGHT_EXIT_CODE = 70
+# The bootstrap's exit after bytes on the channel that the worker cannot have sent, with this text.
+_DISTURBED_EXIT_CODE = 71
+_BOOTSTRAP_TEXT = b"yunhan bootstrap: "
 
 
 def _ending(kind: OutcomeKind, name: str, message: str) -> Ending:
@@ -77,6 +80,8 @@ def process_gone(exit_: Exit, memory_mb: int) -> Ending:
             "Crashed",
             f"the function's process was ended by signal {_signal_name(exit_.signal)}",
         )
+    if exit_.code == _DISTURBED_EXIT_CODE and _BOOTSTRAP_TEXT in exit_.output:
+        return protocol_error("what the worker sent did not arrive as it was sent")
     why = " (an error that nothing caught)" if exit_.code == _UNCAUGHT_EXIT_CODE else ""
     return _ending(
         OutcomeKind.EXITED,

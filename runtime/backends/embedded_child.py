@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.backends.embedded_log import EmbeddedLog
+from runtime.errors import OursError
 
 PROGRAM = "secantusd-py"
 _MODULE = "secantus"
@@ -42,8 +43,11 @@ _POKE_S = 0.05
 _ACCEPTED_WHEN_MISSED = 2
 
 
-class EmbeddedDocumentsError(Exception):
+class EmbeddedDocumentsError(OursError):
     """The embedded document server cannot be started or kept running; the text says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InternalServerError", message)
 
 
 class PortTakenError(EmbeddedDocumentsError):

@@ -44,6 +44,7 @@ async def build_up(settings: Settings, stack: AsyncExitStack) -> Program:
         rung=common.adapters.spawner.rung,
         background={
             "worker": worker.worker.run,
+            "record writer": common.records.wait_failed,
             **gateway.background,
             **common.adapters.background,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from structlog.testing import capture_logs
 
 from runtime.backends.documents_mongodb import Document
+from runtime.backends.record_counts import RecordCounts
+from runtime.backends.record_windows import Window, slot_of
 from runtime.backends.records_memory import RecordsMemory
 from runtime.backends.records_mongodb import RecordsMongodb
 from runtime.errors import UnavailableError
@@ -87,6 +90,38 @@ class MongodbContract(RecordStoreContract):
         await database["record_days"].update_one({}, {"$inc": {f"n.{slot}": 100}})
         assert await store.prune(before_ms=0, keep_per_space=10) == 0
         assert await store.find(QUERY, offset=0, limit=9) == (records[::-1], 5)
+
+    async def test_counts_follow_the_records(
+        self, store: RecordStore, database: AsyncDatabase[Document]
+    ) -> None:
+        counts = RecordCounts(database)
+
+        async def check() -> None:
+            stored = database["records"].find({"s": "mp-1"})
+            expected = Counter([slot_of(each["t"]) async for each in stored])
+            found = await counts.of_space("mp-1")
+            assert {slot: count for slot, count in found.items() if count} == expected
+
+        records = [sample_record(at_ms=i * 100_000) for i in range(40)]
+        await store.insert(records[:30])
+        await store.insert(records[10:])
+        await check()
+        await store.prune(before_ms=records[8].started_ms, keep_per_space=100)
+        await check()
+        await store.prune(before_ms=0, keep_per_space=13)
+        await check()
+        await store.delete_space("mp-1")
+        await check()
+
+    async def test_counts_of_the_days_that_a_span_touches(
+        self, store: RecordStore, database: AsyncDatabase[Document]
+    ) -> None:
+        day_ms = 86_400_000
+        records = [sample_record(at_ms=i * day_ms) for i in range(5)]
+        await store.insert(records)
+        times = [record.started_ms for record in records]
+        found = await RecordCounts(database).of_space("mp-1", Window(times[1], times[3]))
+        assert found == {slot_of(time_ms): 1 for time_ms in times[1:4]}
 
     async def test_nothing_is_left_of_a_pruned_space(
         self, store: RecordStore, database: AsyncDatabase[Document]

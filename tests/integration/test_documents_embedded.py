@@ -326,5 +326,20 @@ async def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         await EmbeddedDocuments(tmp_path / "file" / "data", "data").__aenter__()
 
 
+def test_on_uvloop(folder: Path) -> None:
+    """The program's event loop where it is there; processes and cancellation are its own code."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def live() -> None:
+        async with EmbeddedDocuments(folder, "data") as documents, client_of(documents) as client:
+            await client["space"]["things"].insert_one({"_id": 1})
+            os.kill(documents.pid, signal.SIGKILL)
+            assert await client["space"]["things"].find_one() == {"_id": 1}
+        with pytest.raises(EmbeddedDocumentsError, match="disk on fire"):
+            await EmbeddedDocuments(folder, "data", command=DIES_AT_ONCE).__aenter__()
+
+    uvloop.run(live())
+
+
 def _without_login(url: str) -> str:
     return "mongodb://" + url.partition("@")[2].replace("authSource=admin&", "")

@@ -114,6 +114,14 @@ async def test_record_waits_no_longer_than_the_flush_interval(store: ScriptedSto
     assert store.batches == [[record.request_id] for record in records]
 
 
+async def test_nothing_is_written_when_nothing_is_there(store: ScriptedStore) -> None:
+    async with writer(store, flush_s=0, prune_s=0.001) as sink:
+        sink.append(some(1)[0])
+        assert await sink.flush(LONG_S)
+        await store.seen(prunes=len(store.prunes) + 3)  # the loop has turned several times
+    assert len(store.batches) == 1
+
+
 async def test_flush_writes_what_is_there(store: ScriptedStore) -> None:
     records = some(3)
     async with writer(store) as sink:

@@ -16,6 +16,12 @@ V8_TEXT = b"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap 
         (Exit(code=3), OutcomeKind.EXITED, "code 3 before"),
         (Exit(code=70), OutcomeKind.EXITED, "nothing caught"),
         (Exit(code=1, output=V8_TEXT), OutcomeKind.EXITED, "code 1"),
+        (Exit(code=71), OutcomeKind.EXITED, "code 71"),
+        (
+            Exit(code=71, output=b"yunhan bootstrap: unknown_type: the header\n"),
+            OutcomeKind.PROTOCOL_ERROR,
+            "did not arrive",
+        ),
         (Exit(signal=6), OutcomeKind.CRASHED, "SIGABRT"),
         (Exit(signal=11), OutcomeKind.CRASHED, "SIGSEGV"),
         (Exit(signal=250), OutcomeKind.CRASHED, "signal 250"),
