@@ -33,6 +33,8 @@ from sandbox.node_runtimes import nearest, parse_runtime
 
 _log = structlog.get_logger(__name__)
 
+_TOLD_MAX = 10_000
+
 
 class ServiceCalls(Protocol):
     """Answers `ctx.mpserverless` (`runtime.services.calls`)."""
@@ -91,6 +93,8 @@ class Executor:
         self._records = records
         self._clock = clock
         self._node_majors = tuple(node_majors)
+        self._told: set[str] = set()
+        """Deployments whose substituted runtime was logged."""
 
     async def run(self, job: Job, slot: Slot, *, queue_ms: float) -> Outcome:
         """See the module. `slot` is held by the caller and may be lent to children meanwhile."""
@@ -149,7 +153,10 @@ class Executor:
     def _tell_substitution(self, job: Job) -> None:
         wanted = parse_runtime(job.code.runtime)
         used = nearest(self._node_majors, wanted)
-        if used != wanted:
+        if used != wanted and job.code.deployment_id not in self._told:
+            if len(self._told) >= _TOLD_MAX:
+                self._told.clear()
+            self._told.add(job.code.deployment_id)
             _log.info(
                 "runtime_substituted",
                 space=job.space_id,

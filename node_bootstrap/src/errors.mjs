@@ -129,6 +129,20 @@ function withoutOwnFrames(stack) {
   return stringSlice(kept, 1);
 }
 
+/** A printed text, in which errors may stand with their stacks, without the bootstrap's frames. */
+export function hideOwnFrames(text) {
+  if (!containsAny(text, OWN_FRAMES)) return text;
+  let kept = '';
+  for (let start = 0; start < text.length;) {
+    const found = stringIndexOf(text, '\n', start);
+    const end = found === -1 ? text.length : found;
+    const line = stringSlice(text, start, end);
+    start = end + 1;
+    if (!(stringIndexOf(line, '    at ') !== -1 && containsAny(line, OWN_FRAMES))) kept += `\n${line}`;
+  }
+  return stringSlice(kept, 1);
+}
+
 /** Node lists the files that led to a missing module in the message; the first of them is ours. */
 function withoutOwnRequirer(text) {
   const at = stringIndexOf(text, OWN_REQUIRER);

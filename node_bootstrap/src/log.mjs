@@ -1,5 +1,5 @@
 // The log of one invocation: bounded, sent in batches, closed with the invocation.
-import { messageOf } from './errors.mjs';
+import { hideOwnFrames, messageOf } from './errors.mjs';
 import {
   DateNow,
   JSONStringify,
@@ -148,7 +148,7 @@ export class InvocationLog {
 export const formatSafely = (args) =>
   args.length === 1 && typeof args[0] === 'string'
     ? args[0]
-    : printed(() => ReflectApply(format, undefined, args));
+    : hideOwnFrames(printed(() => ReflectApply(format, undefined, args)));
 
 /** `print()`, or a note in its place: getters, inspectors, proxies of user code may throw. */
 export function printed(print) {

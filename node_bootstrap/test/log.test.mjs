@@ -134,3 +134,16 @@ test('work that the module started at load logs into the one invocation that run
   const { logs } = await worker.invoke();
   assert.ok(logs.length > 0 && logs.every(([, text]) => text === 'tick'));
 });
+
+test('a logged error shows the frames of the function, not ours', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  const { logs } = await worker.invoke({
+    do: 'value',
+    code: "console.error('failed:', { cause: new Error('inner') })",
+  });
+  const [[level, text]] = logs;
+  assert.equal(level, 'error');
+  assert.match(text, /Error: inner\n\s+at eval/);
+  assert.match(text, /probe.index\.js/);
+  assert.doesNotMatch(text, /node_bootstrap.src/);
+});

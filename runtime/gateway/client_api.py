@@ -50,6 +50,9 @@ class ClientApi:
         try:
             answer = await self._answer(request, request_id)
         except YunhanError as error:
+            _log.info(
+                "client_call_refused", code=error.code, reason=error.message, request_id=request_id
+            )
             answer = envelope.failure(error.code, error.message, request_id=request_id)
         except Exception:  # noqa: BLE001 - the SDK needs HTTP 200 and an envelope, always
             _log.exception("client_call_failed", request_id=request_id)
