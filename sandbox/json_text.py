@@ -1,4 +1,4 @@
-"""JSON text that comes from a sandbox: checked, read and written without surprises.
+"""JSON text of JavaScript origin: checked, read and written without surprises.
 
 orjson is strict and fast, but refuses escaped lone surrogates, which are legal in JSON text and
 which JavaScript's ``JSON.stringify`` writes. Only such text takes the slow way here.
@@ -29,12 +29,32 @@ def check_json(text: bytes) -> None:
         _load_slowly(text, error)
 
 
+def parse_json(text: bytes | str) -> Any:
+    """The value of JSON text as it is: lone surrogates stay in its strings. Raises JsonError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return _load_slowly(text if isinstance(text, bytes) else _encode(text), error)
+
+
+def write_json(value: Any) -> bytes:
+    """JSON text of a value, compact; a lone surrogate is written as its escape. Raises TypeError."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # also for integers beyond 64 bits
+        return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+
 def load_json(text: bytes | memoryview) -> Any:
     """The value of JSON text; a lone surrogate becomes ``?``. Raises JsonError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return orjson.loads(_dump_slowly(_load_slowly(bytes(text), error)))
+        value = _load_slowly(bytes(text), error)
+    try:
+        return orjson.loads(_dump_slowly(value))
+    except orjson.JSONDecodeError:  # the slow reader goes deeper than orjson
+        raise JsonDepthError("nested too deeply") from None
 
 
 def dump_json(value: Any) -> bytes:
@@ -43,6 +63,13 @@ def dump_json(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         return _dump_slowly(value)
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise JsonError(f"a lone surrogate that is not escaped: {error.reason}") from None
 
 
 def _load_slowly(text: bytes, error: orjson.JSONDecodeError) -> Any:

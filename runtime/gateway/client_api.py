@@ -19,8 +19,8 @@ from runtime.services import envelope
 from runtime.services.client_calls import ClientCall, ClientCalls
 from runtime.services.directory import SpaceDirectory, SpaceView
 from runtime.services.invoke import require_running
-from runtime.services.json_text import parse_json
 from runtime.signatures import sdk_client
+from sandbox.json_text import parse_json
 
 _log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ import orjson
 
 from runtime.errors import InvalidParameterError
 from runtime.ids import new_user_id
-from runtime.messages import Principal, Source
+from runtime.messages import Principal
 from runtime.services import envelope, methods
 from runtime.services.directory import SpaceView
-from runtime.services.invoke import InvokeService
+from runtime.services.invoke import EndUser, InvokeService
 from runtime.services.tokens import TokenService
 
 _NOBODY = Principal()
@@ -50,15 +50,9 @@ class ClientCalls:
 
     async def _invoke(self, call: ClientCall, principal: Principal) -> bytes:
         wanted = methods.parse_invoke(methods.parse_params(call.params))
-        outcome = await self._invoker.invoke_as(
-            call.space,
-            wanted.function,
-            wanted.args,
-            source=Source.CLIENT,
-            request_id=call.request_id,
-            principal=principal,
-            client_ip=call.client_ip,
-            user_agent=call.user_agent,
+        user = EndUser(principal=principal, client_ip=call.client_ip, user_agent=call.user_agent)
+        outcome = await self._invoker.invoke_for(
+            user, call.space, wanted.function, wanted.args, request_id=call.request_id
         )
         return envelope.of_outcome(outcome)
 

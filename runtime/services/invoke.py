@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from runtime.errors import InvalidParameterError, NotFoundError
 from runtime.ids import new_job_id
 from runtime.messages import (
@@ -85,6 +87,15 @@ class JobFactory:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndUser:
+    """Who calls from outside, and from where."""
+
+    principal: Principal
+    client_ip: str | None
+    user_agent: str | None
+
+
 class InvokeService:
     """Calls from outside: the job goes through the queue."""
 
@@ -103,7 +114,7 @@ class InvokeService:
         request_id: str,
         timeout_cap_s: float | None = None,
     ) -> Outcome:
-        """A call of the management side, without an end user. Raises YunhanError when it was not run."""
+        """Implements `services.interfaces.Invoker`: a call of the management side, without a user."""
         space = await self._directory.get(space_id)
         job = self._jobs.make(
             space,
@@ -115,28 +126,19 @@ class InvokeService:
         )
         return await self._queue.call(job)
 
-    async def invoke_as(
-        self,
-        space: SpaceView,
-        function: str,
-        args: bytes,
-        *,
-        source: Source,
-        request_id: str,
-        principal: Principal,
-        client_ip: str | None,
-        user_agent: str | None,
+    async def invoke_for(
+        self, user: EndUser, space: SpaceView, function: str, args: bytes, *, request_id: str
     ) -> Outcome:
-        """A call by an end user. Raises YunhanError when it was not run."""
+        """A call by a client. Raises YunhanError when it was not run."""
         job = self._jobs.make(
             space,
             function,
             args,
-            source=source,
+            source=Source.CLIENT,
             request_id=request_id,
-            principal=principal,
-            client_ip=client_ip,
-            user_agent=user_agent,
+            principal=user.principal,
+            client_ip=user.client_ip,
+            user_agent=user.user_agent,
         )
         return await self._queue.call(job)
 

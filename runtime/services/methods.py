@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import CallerError, InvalidParameterError
-from runtime.services.json_text import parse_json, write_json
+from sandbox.json_text import parse_json, write_json
 
 ANONYMOUS_AUTHORIZE = "serverless.auth.user.anonymousAuthorize"
 AUTHORIZE = "serverless.auth.user.authorize"

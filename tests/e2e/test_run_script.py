@@ -65,10 +65,15 @@ def data_of(printed: str) -> set[str]:
 def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
     process = start(tmp_path / "data")
     assert process.stdout is not None
-    assert any("serving until Ctrl-C" in line for line in process.stdout)
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if "serving until Ctrl-C" in line:
+            break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=50)
+    rest, err = process.communicate(timeout=50)
     assert process.returncode == 0
+    assert '"level":"info"' not in "".join(printed) + rest + err, "the screen stays quiet"
     assert DataDir(tmp_path / "data").read_running() is None
 
 

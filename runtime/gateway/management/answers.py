@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from runtime.errors import CallerError, NotFoundError, OursError, YunhanError
-from runtime.services.json_text import write_json
+from sandbox.json_text import write_json
 
 REQUEST_ID_HEADER = "request-id"
 

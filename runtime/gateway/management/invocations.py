@@ -12,9 +12,9 @@ from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.management.parameters import Parameters
 from runtime.ids import new_request_id
 from runtime.messages import Bill, Outcome, Source
-from runtime.services.json_text import parse_json, write_json
 from runtime.services.sdk_errors import sdk_error
 from sandbox.api import Blame
+from sandbox.json_text import parse_json, write_json
 
 _BILLING_STEP_MS = 100
 
