@@ -23,11 +23,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
 from runtime.sealing import read_master_key, read_or_make_master_key, write_private_file
-from runtime.settings import Settings
+
+if TYPE_CHECKING:  # the command line reads these files without loading the settings
+    from runtime.settings import Settings
 
 
 class DataDirError(Exception):

@@ -56,11 +56,13 @@ def make_package(
     folder: Path,
     out: Path,
     *,
+    function: str = "",
     entries_max: int = ENTRIES_MAX,
     progress: Callable[[int, int], None] | None = None,
 ) -> PackageSummary:
     """Write the folder's package to `out`, in one step: `out` is replaced when the zip is whole.
 
+    index.js is at the top, or in a folder named like `function` beside which nothing is.
     When `folder` is a zip file already, nothing is written and the summary names that file.
     `progress` gets the bytes packed and the bytes to pack. Left out: `.git`, `.DS_Store`, `out`
     itself. Raises PackageError with what to do about it, OSError when `out` cannot be written.
@@ -71,10 +73,13 @@ def make_package(
         raise PackageError(
             PackageCode.ENTRY_POINT, f"{folder} is neither a folder nor a zip file; check the path"
         )
-    if not any((folder / name).is_file() for name in ENTRY_POINTS):
+    inside = function if _has_entry_point(folder / function) else ""
+    if not _has_entry_point(folder) and not inside:
         raise PackageError(PackageCode.ENTRY_POINT, _no_entry_point(folder))
     try:
         sources = sorted(_collect(folder, out, entries_max), key=lambda source: source.name)
+        if not _has_entry_point(folder):
+            _refuse_beside(folder, inside, sources)
     except OSError as error:
         raise PackageError(
             PackageCode.TYPE, f"{error.filename} cannot be read: {error.strerror}"
@@ -90,7 +95,26 @@ def make_package(
     )
 
 
+def _has_entry_point(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ENTRY_POINTS)
+
+
+def _refuse_beside(folder: Path, inside: str, sources: list[_Source]) -> None:
+    """As the server does with a zip: what is beside the function's folder would be lost."""
+    for source in sources:
+        if not source.name.startswith(f"{inside}/"):
+            raise PackageError(
+                PackageCode.ENTRY_POINT,
+                f"index.js is in {folder / inside} and would not see {shown(source.name)} beside"
+                f" it; deploy that folder instead: {folder / inside}",
+            )
+
+
 def _existing(path: Path, entries_max: int) -> PackageSummary:
+    if path.suffix in {".js", ".mjs", ".cjs", ".ts", ".json"}:
+        raise PackageError(
+            PackageCode.NOT_A_ZIP, f"{path} is one file; name its folder: {path.parent}"
+        )
     with path.open("rb") as file:
         entries = read_directory(file, entries_max=entries_max)
     return PackageSummary(
@@ -104,7 +128,7 @@ def _existing(path: Path, entries_max: int) -> PackageSummary:
 def _no_entry_point(folder: Path) -> str:
     below = sorted(path.parent for name in ENTRY_POINTS for path in folder.glob(f"*/{name}"))
     if below:
-        return f"{folder} has no index.js (or index.mjs); did you mean {below[0]}?"
+        return f"{folder} has no index.js (or index.mjs); perhaps you mean {below[0]}"
     return (
         f"{folder} has no index.js (or index.mjs); name the folder of the function, whose index.js"
         " exports it: module.exports = async (ctx) => ..."

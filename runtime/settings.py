@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import (
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from runtime.setting_fields import (
+    SHOWN_MAX,
+    allowed,
+    own_words,
+    setting,
+    split_address,
+    unit_of,
+    without_credentials,
+)
 from sandbox.api import Limits
 
 PREFIX = "YUNHAN_"
@@ -35,11 +47,6 @@ RESERVED = frozenset(
     }
 )
 """Names that the design fixes but this version does not use: accepted, reported by `reserved_in`."""
-
-
-def _setting(default: Any, unit: str, text: str) -> Any:
-    """One setting: default, unit (for people) and meaning."""
-    return Field(default=default, description=text, json_schema_extra={"unit": unit})
 
 
 class Settings(BaseSettings):
@@ -60,157 +67,192 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     # where things are
-    env: Literal["development", "production"] = _setting(
+    env: Literal["development", "production"] = setting(
         "development",
         "name",
         "production refuses generated master keys and the process rung",
     )
-    data_dir: Path = _setting(
+    data_dir: Path = setting(
         Path(".yunhan"), "path", "everything that this program keeps on this machine"
     )
-    http: str = _setting("127.0.0.1:8700", "host:port", "address of the gateway's HTTP listener")
-    public_url: str = _setting(
+    http: str = setting("127.0.0.1:8700", "host:port", "address of the gateway's HTTP listener")
+    public_url: str = setting(
         "", "URL", "endpoint that clients reach, behind a proxy; empty = the HTTP listener"
     )
-    documents_url: str = _setting(
+    documents_url: str = setting(
         "embedded:", "URL", "document database: embedded: or mongodb://..."
     )
-    documents_timeout_s: float = _setting(
-        5.0, "s", "longest wait for a server or an answer of the document database"
+    documents_timeout_s: float = setting(
+        5.0, "s", "longest wait for a server or an answer of the document database", gt=0
     )
-    files_url: str = _setting(
+    files_url: str = setting(
         "file:", "URL", "file store: file: (below the data directory), file:///path or s3://bucket"
     )
-    queue_url: str = _setting("memory:", "URL", "queue: memory:")
-    sandbox: Literal["auto", "process", "landlock", "bubblewrap", "docker"] = _setting(
+    queue_url: str = setting("memory:", "URL", "queue: memory:")
+    sandbox: Literal["auto", "process", "landlock", "bubblewrap", "docker"] = setting(
         "auto", "name", "rung of isolation; auto = the strongest that is here"
     )
-    node_paths: str = _setting(
+    node_paths: str = setting(
         "", "major=path,...", "further Node.js executables, e.g. 20=/usr/bin/node"
     )
 
     # keys
-    master_key_file: Path | None = _setting(
+    master_key_file: Path | None = setting(
         None, "path", "32 random bytes, base64; seals every stored secret; required in production"
     )
-    access_key_id: str = _setting(
+    access_key_id: str = setting(
         "", "text", "first management key; empty = generated in the data directory"
     )
-    access_key_secret: SecretStr = _setting(
+    access_key_secret: SecretStr = setting(
         SecretStr(""), "secret", "secret of the first management key"
     )
-    token_ttl_s: int = _setting(600, "s", "life of an access token, as the original's")
-    token_key_rotate_s: float = _setting(
-        86_400.0, "s", "age at which a new key begins to sign tokens; the last two are accepted"
+    token_ttl_s: int = setting(600, "s", "life of an access token, as the original's", ge=1)
+    token_key_rotate_s: float = setting(
+        86_400.0,
+        "s",
+        "age at which a new key begins to sign tokens; the last two are accepted",
+        gt=0,
     )
-    client_clock_skew_s: int = _setting(
-        86_400, "s", "accepted difference to a client's clock; phones are often wrong; 0 = any"
+    client_clock_skew_s: int = setting(
+        86_400,
+        "s",
+        "accepted difference to a client's clock; phones are often wrong; 0 = any",
+        ge=0,
     )
-    management_clock_skew_s: int = _setting(
-        900, "s", "accepted age of a management request; a nonce counts once in this time"
+    management_clock_skew_s: int = setting(
+        900, "s", "accepted age of a management request; a nonce counts once in this time", ge=0
     )
-    management_nonces_max: int = _setting(
-        100_000, "count", "remembered nonces; beyond it management requests are refused"
+    management_nonces_max: int = setting(
+        100_000, "count", "remembered nonces; beyond it management requests are refused", ge=1
     )
-    upload_url_ttl_s: int = _setting(3600, "s", "life of a signed upload or download address")
+    upload_url_ttl_s: int = setting(3600, "s", "life of a signed upload or download address", ge=1)
 
     # limits of the product guide and of the wire protocols
-    space_name_min: int = _setting(3, "characters", "shortest name of a space")
-    space_name_max: int = _setting(15, "characters", "longest name of a space")
-    function_name_max: int = _setting(30, "characters", "longest name of a function")
-    desc_max: int = _setting(128, "characters", "longest description")
-    functions_per_space_max: int = _setting(300, "count", "functions in one space")
-    spaces_max: int = _setting(10_000, "count", "spaces in one installation")
-    args_max_bytes: int = _setting(1 * MIB, "bytes", "arguments of one call")
-    result_max_bytes: int = _setting(6 * MIB, "bytes", "result of one call")
-    body_timeout_s: float = _setting(
-        30.0, "s", "longest wait for the body of a request; uploads: for the next part of it"
+    space_name_min: int = setting(3, "characters", "shortest name of a space", ge=1, le=64)
+    space_name_max: int = setting(15, "characters", "longest name of a space", ge=1, le=64)
+    function_name_max: int = setting(30, "characters", "longest name of a function", ge=1, le=64)
+    desc_max: int = setting(128, "characters", "longest description", ge=1, le=4096)
+    functions_per_space_max: int = setting(300, "count", "functions in one space", ge=1)
+    spaces_max: int = setting(10_000, "count", "spaces in one installation", ge=1)
+    args_max_bytes: int = setting(1 * MIB, "bytes", "arguments of one call", ge=1)
+    result_max_bytes: int = setting(6 * MIB, "bytes", "result of one call", ge=1)
+    body_timeout_s: float = setting(
+        30.0, "s", "longest wait for the body of a request; uploads: for the next part of it", gt=0
     )
-    body_max_bytes: int = _setting(
-        3 * MIB, "bytes", "HTTP body of /client; arguments in it are escaped twice"
+    body_max_bytes: int = setting(
+        3 * MIB, "bytes", "HTTP body of /client; arguments in it are escaped twice", ge=1
     )
-    management_body_max_bytes: int = _setting(8 * MIB, "bytes", "HTTP body of a management request")
-    timeout_sync_max_s: int = _setting(
-        900, "s", "longest run of a synchronous call, whatever its function asks for"
+    management_body_max_bytes: int = setting(
+        8 * MIB, "bytes", "HTTP body of a management request", ge=1
     )
-    run_function_max_s: int = _setting(60, "s", "longest run by RunFunction, as the original's")
-    call_depth_max: int = _setting(
-        8, "count", "how deep functions may call functions; deeper is refused"
+    timeout_sync_max_s: int = setting(
+        900, "s", "longest run of a synchronous call, whatever its function asks for", ge=1, le=900
+    )
+    run_function_max_s: int = setting(
+        60, "s", "longest run by RunFunction, as the original's", ge=1, le=900
+    )
+    call_depth_max: int = setting(
+        8, "count", "how deep functions may call functions; deeper is refused", ge=1, le=64
     )
 
     # code packages
-    package_zip_max_bytes: int = _setting(100 * MIB, "bytes", "uploaded zip")
-    package_unpacked_max_bytes: int = _setting(500 * MIB, "bytes", "unpacked code, guide's limit")
-    package_entries_max: int = _setting(50_000, "count", "entries of a zip")
-    package_ratio_max: int = _setting(
-        200, "ratio", "unpacked to packed size, of archives above 10 MiB unpacked"
+    package_zip_max_bytes: int = setting(100 * MIB, "bytes", "uploaded zip", ge=1)
+    package_unpacked_max_bytes: int = setting(
+        500 * MIB, "bytes", "unpacked code, guide's limit", ge=1
     )
-    uploads_in_flight_max: int = _setting(4, "count", "uploads taken at the same time")
-    code_cache_max_bytes: int = _setting(
-        5 * 1024 * MIB, "bytes", "unpacked code kept on a worker; the longest unused goes first"
+    package_entries_max: int = setting(50_000, "count", "entries of a zip", ge=1)
+    package_ratio_max: int = setting(
+        200, "ratio", "unpacked to packed size, of archives above 10 MiB unpacked", ge=1
+    )
+    uploads_in_flight_max: int = setting(4, "count", "uploads taken at the same time", ge=1)
+    code_cache_max_bytes: int = setting(
+        5 * 1024 * MIB,
+        "bytes",
+        "unpacked code kept on a worker; the longest unused goes first",
+        ge=1,
     )
 
     # queue, slots, sandboxes
-    slots: int = _setting(16, "count", "invocations that run at the same time on one worker")
-    queue_max_jobs: int = _setting(1000, "count", "synchronous jobs that wait; more are refused")
-    queue_wait_s: float = _setting(
-        30.0, "s", "longest wait of a synchronous job; then it is expired and never run"
+    slots: int = setting(16, "count", "invocations that run at the same time on one worker", ge=1)
+    queue_max_jobs: int = setting(
+        1000, "count", "synchronous jobs that wait; more are refused", ge=1
     )
-    sandboxes_max: int = _setting(
-        64, "count", "live sandboxes on one worker, idle ones included; must exceed slots"
+    queue_wait_s: float = setting(
+        30.0, "s", "longest wait of a synchronous job; then it is expired and never run", gt=0
     )
-    sandboxes_prewarmed: int = _setting(
-        1, "count", "sandboxes kept ready without code for first calls"
+    sandboxes_max: int = setting(
+        64, "count", "live sandboxes on one worker, idle ones included; must exceed slots", ge=1
     )
-    sandbox_prewarm_memory_mb: int = _setting(
-        256, "MB", "memory class of prewarmed sandboxes; a new function's default"
+    sandboxes_prewarmed: int = setting(
+        1, "count", "sandboxes kept ready without code for first calls", ge=0
     )
-    sandbox_idle_s: float = _setting(900.0, "s", "an idle sandbox is stopped after this time")
-    sandbox_start_timeout_s: float = _setting(10.0, "s", "longest start of a sandbox")
-    sandbox_load_timeout_s: float = _setting(10.0, "s", "longest load of a function's modules")
-    sandbox_stop_grace_s: float = _setting(2.0, "s", "longest wait for a killed process to be gone")
-    calls_in_flight_max: int = _setting(
-        100, "count", "service calls (ctx.mpserverless) under way in one sandbox"
+    sandbox_prewarm_memory_mb: int = setting(
+        256, "MB", "memory class of prewarmed sandboxes; a new function's default", ge=128, le=2048
     )
-    call_max_bytes: int = _setting(16 * MIB, "bytes", "one service call or its answer")
+    sandbox_idle_s: float = setting(900.0, "s", "an idle sandbox is stopped after this time", gt=0)
+    sandbox_start_timeout_s: float = setting(10.0, "s", "longest start of a sandbox", gt=0)
+    sandbox_load_timeout_s: float = setting(10.0, "s", "longest load of a function's modules", gt=0)
+    sandbox_stop_grace_s: float = setting(
+        2.0, "s", "longest wait for a killed process to be gone", ge=0
+    )
+    calls_in_flight_max: int = setting(
+        100, "count", "service calls (ctx.mpserverless) under way in one sandbox", ge=1
+    )
+    call_max_bytes: int = setting(16 * MIB, "bytes", "one service call or its answer", ge=1)
 
     # control plane cache
-    control_max_age_s: float = _setting(
-        5.0, "s", "oldest view of spaces and functions that a call may use"
+    control_max_age_s: float = setting(
+        5.0, "s", "oldest view of spaces and functions that a call may use", gt=0
     )
-    control_poll_s: float = _setting(2.0, "s", "how often cached spaces are compared")
-    control_cache_spaces: int = _setting(1000, "count", "spaces kept in memory")
+    control_poll_s: float = setting(2.0, "s", "how often cached spaces are compared", gt=0)
+    control_cache_spaces: int = setting(1000, "count", "spaces kept in memory", ge=1)
 
     # logs and records
-    log_line_max_bytes: int = _setting(32 * KIB, "bytes", "one log line; longer ones are cut")
-    log_lines_max: int = _setting(1000, "count", "log lines of one invocation")
-    log_max_bytes: int = _setting(256 * KIB, "bytes", "log text of one invocation")
-    record_keep_days: float = _setting(7.0, "days", "age at which records are deleted")
-    record_keep_per_space: int = _setting(100_000, "count", "records kept for one space")
-    record_buffer_max: int = _setting(
-        10_000, "count", "records waiting to be written; beyond it they are dropped and counted"
+    log_line_max_bytes: int = setting(32 * KIB, "bytes", "one log line; longer ones are cut", ge=1)
+    log_lines_max: int = setting(1000, "count", "log lines of one invocation", ge=1)
+    log_max_bytes: int = setting(256 * KIB, "bytes", "log text of one invocation", ge=1)
+    record_keep_days: float = setting(7.0, "days", "age at which records are deleted", gt=0)
+    record_keep_per_space: int = setting(100_000, "count", "records kept for one space", ge=1)
+    record_buffer_max: int = setting(
+        10_000,
+        "count",
+        "records waiting to be written; beyond it they are dropped and counted",
+        ge=1,
     )
-    record_buffer_max_bytes: int = _setting(
-        64 * MIB, "bytes", "log text waiting to be written; likewise"
+    record_buffer_max_bytes: int = setting(
+        64 * MIB, "bytes", "log text waiting to be written; likewise", ge=1
     )
-    record_batch_max: int = _setting(200, "count", "records written in one batch")
-    record_flush_s: float = _setting(0.2, "s", "longest wait of a record before it is written")
-    record_prune_s: float = _setting(600.0, "s", "how often old records are deleted")
-    log_format: Literal["auto", "json", "text"] = _setting(
+    record_batch_max: int = setting(200, "count", "records written in one batch", ge=1)
+    record_flush_s: float = setting(0.2, "s", "longest wait of a record before it is written", gt=0)
+    record_prune_s: float = setting(600.0, "s", "how often old records are deleted", gt=0)
+    log_format: Literal["auto", "json", "text"] = setting(
         "auto", "name", "program log on stdout; auto = text on a terminal, else JSON"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "name", "lowest level of the program log"
     )
-    log_function_lines: bool = _setting(
+    log_function_lines: bool = setting(
         True,  # noqa: FBT003 - a default like the others
         "boolean",
         "also ship functions' log lines to the program log",
     )
 
     # start and stop
-    drain_grace_s: float = _setting(30.0, "s", "longest wait for running calls at shutdown")
-    shutdown_flush_s: float = _setting(5.0, "s", "longest wait for records at shutdown")
+    drain_grace_s: float = setting(30.0, "s", "longest wait for running calls at shutdown", ge=0)
+    shutdown_flush_s: float = setting(5.0, "s", "longest wait for records at shutdown", ge=0)
+
+    @field_validator("http")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @field_validator("data_dir", "master_key_file", mode="before")
+    @classmethod
+    def _a_path(cls, value: Any) -> Any:
+        if value == "":  # would be the current folder
+            raise ValueError("a path; unset the variable for the default")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -220,8 +262,21 @@ class Settings(BaseSettings):
                 f" YUNHAN_SLOTS={self.slots}: every slot needs a sandbox"
             )
         if self.control_poll_s >= self.control_max_age_s:
-            raise ValueError("YUNHAN_CONTROL_POLL_S must be smaller than YUNHAN_CONTROL_MAX_AGE_S")
+            raise ValueError(
+                f"YUNHAN_CONTROL_POLL_S={self.control_poll_s} must be smaller than"
+                f" YUNHAN_CONTROL_MAX_AGE_S={self.control_max_age_s}"
+            )
+        if self.space_name_min > self.space_name_max:
+            raise ValueError(
+                f"YUNHAN_SPACE_NAME_MIN={self.space_name_min} must not be greater than"
+                f" YUNHAN_SPACE_NAME_MAX={self.space_name_max}"
+            )
         return self
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Host (an IPv6 address without its brackets) and port of `http`."""
+        return split_address(self.http)
 
     @property
     def production(self) -> bool:
@@ -246,33 +301,53 @@ class SettingsError(Exception):
     """The environment does not make a valid configuration; the text says which variable and why."""
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment. Raises SettingsError for an unknown or bad variable."""
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, pass_over_unknown: bool = False
+) -> Settings:
+    """Read the settings from the environment.
+
+    Raises SettingsError, which tells all that is wrong at once; with `pass_over_unknown` unknown
+    variables are not (see `unknown_in`), for commands that report them instead.
+    """
     environ = os.environ if environ is None else environ
-    given: dict[str, str] = {}
-    for variable in sorted(environ):
-        if not variable.startswith(PREFIX):
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name in RESERVED:
-            continue
-        if name not in Settings.model_fields:
-            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
-            raise SettingsError(
-                f"{variable} is no setting{hint} (yunhan config show lists them all)"
-            )
-        given[name] = environ[variable]
+    problems = [] if pass_over_unknown else unknown_in(environ)
+    given = {
+        name: environ[PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if PREFIX + name.upper() in environ
+    }
     try:
-        return Settings.model_validate(given)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
-        lines = [
-            f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}"
-            if e["loc"]
-            else e["msg"].removeprefix("Value error, ")
+        problems += [
+            _bad_value(str(e["loc"][0]), given, e["msg"]) if e["loc"] else own_words(e["msg"])
             for e in error.errors(include_input=False, include_url=False)
         ]
-        raise SettingsError("\n".join(lines)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def unknown_in(environ: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable of the environment that looks like a setting but is none."""
+    environ = os.environ if environ is None else environ
+    problems = []
+    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.isupper() and (name in RESERVED or name in Settings.model_fields):
+            continue
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+        problems.append(f"{variable} is no setting{hint} (yunhan config show lists them all)")
+    return problems
+
+
+def _bad_value(name: str, given: Mapping[str, str], message: str) -> str:
+    """What is given and what is allowed."""
+    info = Settings.model_fields[name]
+    value = without_credentials(given.get(name, ""))[:SHOWN_MAX]
+    shown = "" if info.annotation is SecretStr else f"={value}"
+    return f"{PREFIX}{name.upper()}{shown}: must be {allowed(info) or own_words(message)}"
 
 
 def reserved_in(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -292,10 +367,6 @@ class SettingRow:
     text: str
 
 
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
-"""`user:password@` of a URL, as in mongodb://user:password@host."""
-
-
 def describe(settings: Settings, environ: Mapping[str, str] | None = None) -> Iterator[SettingRow]:
     """Every setting with its value, source, unit and meaning, in the order of declaration.
 
@@ -305,14 +376,8 @@ def describe(settings: Settings, environ: Mapping[str, str] | None = None) -> It
         variable = PREFIX + name.upper()
         yield SettingRow(
             variable=variable,
-            value=_URL_CREDENTIALS.sub("***@", str(getattr(settings, name))),
+            value=without_credentials(str(getattr(settings, name))),
             source="environment" if variable in environ else "default",
             unit=unit_of(info),
             text=info.description or "",
         )
-
-
-def unit_of(info: FieldInfo) -> str:
-    """The unit of a setting, for people."""
-    extra = info.json_schema_extra
-    return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else ""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runtime.cli.client import ManagementClient
-from runtime.cli.connection import Connection, find_key, read_settings
+from runtime.cli.connection import Connection, access_of, find_key, read_settings
 from runtime.cli.deploy import pack, publish
 from runtime.cli.errors import CliError, RemoteError, UnreachableError
 from runtime.cli.function import describe_function
@@ -66,8 +66,9 @@ def main() -> int:
     try:
         settings = read_settings()
         data_dir = DataDir(settings.data_dir)
-        with running_program(settings, quiet=once) as (program, endpoint):
-            client = ManagementClient(Connection(endpoint=endpoint, key=find_key(settings)))
+        with running_program(settings) as (program, endpoint):
+            key = find_key(access_of(settings))
+            client = ManagementClient(Connection(endpoint=endpoint, key=key))
             note = Note(data_dir.root / "demo.json")
             keys = ensure_space(client, note)
             deploy_examples(client, note)
@@ -78,7 +79,6 @@ def main() -> int:
             print(f"client secret  {keys['clientSecret']}", flush=True)
             if once:
                 return stop(program, settings)
-            say("serving until Ctrl-C; in another terminal: .venv/bin/yunhan --help")
             return serve(program)
     except CliError as error:
         error.show()
@@ -88,17 +88,13 @@ def main() -> int:
 
 
 @contextmanager
-def running_program(
-    settings: Settings, *, quiet: bool
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def running_program(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`yunhan up` as a child, ready, and its endpoint. On the way out it is stopped if it still runs.
 
     It has a process group of its own: Ctrl-C in a terminal reaches us, and we pass it on once.
     """
     say("starting yunhan up")
-    environment = dict(os.environ)
-    if quiet:
-        environment.setdefault("YUNHAN_LOG_LEVEL", "warning")
+    environment = {"YUNHAN_LOG_LEVEL": "warning", **os.environ}
     command = Path(sys.executable).with_name("yunhan")
     program = subprocess.Popen([command, "up"], env=environment, start_new_session=True)
     try:
@@ -117,7 +113,8 @@ def wait_until_ready(program: subprocess.Popen[bytes], settings: Settings) -> st
             raise CliError(f"yunhan up ended with exit code {status}; see above.")
         running = DataDir(settings.data_dir).read_running()
         if running is not None and running.pid == program.pid:
-            client = ManagementClient(Connection(endpoint=running.endpoint, key=find_key(settings)))
+            key = find_key(access_of(settings))
+            client = ManagementClient(Connection(endpoint=running.endpoint, key=key))
             try:
                 if client.is_ready():
                     return running.endpoint
@@ -197,11 +194,14 @@ def wait_for_lines(client: ManagementClient, space_id: str, request_id: str) -> 
 
 def serve(program: subprocess.Popen[bytes]) -> int:
     """Wait for the program's end; each Ctrl-C is passed on (the second one kills)."""
-    while True:
-        try:
-            return program.wait()
-        except KeyboardInterrupt:
-            program.send_signal(signal.SIGINT)
+
+    def pass_on(number: int, _frame: Any) -> None:
+        program.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    say("serving until Ctrl-C; in another terminal: .venv/bin/yunhan --help")
+    return program.wait()
 
 
 def stop(program: subprocess.Popen[bytes], settings: Settings) -> int:

@@ -31,7 +31,7 @@ _NEXT_STEPS = {
     "SignatureDoesNotMatch": "The secret does not belong to the key: check"
     " YUNHAN_ACCESS_KEY_SECRET.",
     "InvalidTimeStamp.Expired": "Set the clock of this machine.",
-    "FunctionNotFound": "`yunhan function list --space ID` shows what is there.",
+    "FunctionNotFound": "`yunhan function list --space {space}` shows what is there.",
     "InvalidSpaceId.NotFound": "`yunhan space list` shows what is there.",
 }
 
@@ -40,12 +40,8 @@ class ManagementClient:
     """Signed calls to one program. Not for use by several threads at once."""
 
     def __init__(self, connection: Connection) -> None:
-        self._url = urlsplit(connection.endpoint)
+        self._url = _parse(connection.endpoint)
         self._key = connection.key
-        if self._url.scheme not in {"http", "https"} or not self._url.hostname:
-            raise CliError(
-                f"{connection.endpoint} is no endpoint.", next_step="Write http://host:port."
-            )
         self.endpoint = connection.endpoint
 
     def call(
@@ -83,7 +79,7 @@ class ManagementClient:
                 next_step=START_IT,
             )
         if status >= 400:
-            raise _refused(answer)
+            raise _refused(answer, space=str((parameters or {}).get("SpaceId") or ""))
         return answer
 
     def items(
@@ -99,7 +95,7 @@ class ManagementClient:
 
     def upload(self, address: str, file: Path, *, progress: Callable[[int], None]) -> None:
         """PUT a file's bytes to an upload address; `progress` gets the bytes of each chunk sent."""
-        url = urlsplit(address)
+        url = _parse(address)
         status, body = _exchange(
             url,
             "PUT",
@@ -121,6 +117,19 @@ class ManagementClient:
         """Whether the program takes calls now. Raises UnreachableError."""
         status, _ = _exchange(self._url, "GET", "/readyz", timeout_s=5.0)
         return status == 200
+
+
+def _parse(address: str) -> SplitResult:
+    """Raises CliError for what is no address of a server."""
+    try:
+        url = urlsplit(address)
+        fits = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+        (url.hostname or "").encode("idna")
+    except ValueError:  # a port out of range, half an IPv6 address, a label that is too long
+        fits = False
+    if not fits or any(character.isspace() for character in address):
+        raise CliError(f"{address!r} is no endpoint.", next_step="Write http://host:port.")
+    return url
 
 
 def _as_texts(parameters: Mapping[str, Parameter]) -> dict[str, str]:
@@ -150,6 +159,13 @@ def _exchange(
     """One request on a connection of its own: status and body."""
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=timeout_s)
+    where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    try:
+        connection.connect()
+    except TimeoutError as error:
+        raise UnreachableError(f"{where} took no connection within {timeout_s:.0f} s.") from error
+    except OSError as error:
+        raise UnreachableError(f"cannot reach {where}: {error}.", next_step=START_IT) from error
     try:
         with suppress(BrokenPipeError, ConnectionResetError):
             # A server that refuses a body answers before it read all of it, then closes.
@@ -157,12 +173,11 @@ def _exchange(
         response: HTTPResponse = connection.getresponse()
         return response.status, response.read()
     except TimeoutError as error:
-        raise UnreachableError(
-            f"{url.scheme}://{url.netloc} did not answer within {timeout_s:.0f} s."
-        ) from error
+        raise UnreachableError(f"{where} did not answer within {timeout_s:.0f} s.") from error
     except (OSError, HTTPException) as error:
         raise UnreachableError(
-            f"cannot reach {url.scheme}://{url.netloc}: {error}.", next_step=START_IT
+            f"the connection to {where} was cut during the call: {error}.",
+            next_step="The call may have been carried out. See whether the program still runs.",
         ) from error
     finally:
         connection.close()
@@ -183,10 +198,10 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _refused(answer: Mapping[str, Any]) -> RemoteError:
+def _refused(answer: Mapping[str, Any], *, space: str = "") -> RemoteError:
     code = str(answer.get("Code") or "InternalError")
     message = str(answer.get("Message") or "the program gave no reason")
-    return RemoteError(code, message, next_step=_NEXT_STEPS.get(code, ""))
+    return RemoteError(code, message, next_step=_NEXT_STEPS.get(code, "").format(space=space))
 
 
 def _start_of(body: bytes) -> str:

@@ -9,7 +9,6 @@ import click
 from runtime.cli.connection import read_settings
 from runtime.cli.options import json_option
 from runtime.cli.output import note, print_json, print_table
-from runtime.settings import describe, reserved_in
 
 
 @click.group
@@ -21,13 +20,18 @@ def config() -> None:
 @json_option
 def show(as_json: bool) -> None:
     """List every setting with its value, unit, source and meaning."""
-    rows = list(describe(read_settings()))
+    from runtime.settings import describe, reserved_in, unknown_in
+
+    rows = list(describe(read_settings(pass_over_unknown=True)))
+    for problem in unknown_in():
+        note(f"problem: {problem}")
+    for variable in reserved_in():
+        note(f"{variable} is set but has no effect in this version.")
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])
         return
     print_table(
         ("Setting", "Value", "Unit", "Source", "Meaning"),
         [(row.variable, row.value, row.unit, row.source, row.text) for row in rows],
+        below=3,
     )
-    for variable in reserved_in():
-        note(f"{variable} is set but has no effect in this version.")

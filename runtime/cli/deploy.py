@@ -16,7 +16,7 @@ import click
 
 from runtime.cli.client import ManagementClient
 from runtime.cli.errors import CliError, RemoteError
-from runtime.cli.lookup import find_space_id
+from runtime.cli.lookup import find_space_id, node_versions
 from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import note, print_json
 from runtime.package_errors import PackageError
@@ -66,7 +66,7 @@ def deploy(
     function = name or function_name_of(path)
     space_id = find_space_id(client, space)
     with tempfile.TemporaryDirectory(prefix="yunhan-") as folder, _progress_bar() as progress:
-        packed = pack(path, Path(folder), progress)
+        packed = pack(path, Path(folder), progress, function=function)
         deployed = publish(client, space_id, function, packed, progress)
     if as_json:
         print_json(
@@ -89,16 +89,17 @@ def function_name_of(path: Path) -> str:
     return place.stem if place.is_file() else place.name
 
 
-def pack(source: Path, out_folder: Path, progress: Progress) -> Packed:
+def pack(source: Path, out_folder: Path, progress: Progress, *, function: str = "") -> Packed:
     """The folder as a zip in `out_folder`; the same bytes for the same contents. Raises CliError."""
     try:
         summary = make_package(
             source,
             out_folder / "function.zip",
+            function=function,
             progress=lambda done, total: progress("packing", done, total),
         )
     except PackageError as error:
-        raise CliError(f"{source} cannot be deployed: {error.message}.") from error
+        raise CliError(f"{source} cannot be deployed: {error.message}", code=error.code) from error
     with summary.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Packed(path=summary.path, digest=digest, size_bytes=summary.zip_bytes)
@@ -124,7 +125,7 @@ def publish(
     except RemoteError as error:
         if error.code != "FunctionNotFound":
             raise
-        client.call("CreateFunction", wanted)
+        _create(client, wanted)
         created = True
         deployment = client.call("CreateFunctionDeployment", wanted)
     deployment_id = str(deployment["DeploymentId"])
@@ -146,6 +147,21 @@ def publish(
         version_no=str(live.get("VersionNo", "")),
         created=created,
     )
+
+
+def _create(client: ManagementClient, wanted: dict[str, str]) -> None:
+    """On the newest Node.js that the program has, so that it runs what the settings say."""
+    newest = node_versions(client)[-1]
+    try:
+        client.call("CreateFunction", {**wanted, "Runtime": f"nodejs{newest}"})
+    except RemoteError as error:
+        if error.code != "InvalidParameter.Name":
+            raise
+        raise RemoteError(
+            error.code,
+            f"{wanted['Name']!r} is no name for a function: {error.told.partition(';')[0]}",
+            next_step="Choose another one with --name.",
+        ) from error
 
 
 def _wait_until_live(

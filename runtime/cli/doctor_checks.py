@@ -16,10 +16,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runtime.cli.client import ManagementClient
-from runtime.cli.connection import find_connection, find_key
+from runtime.cli.connection import access_of, find_connection, find_key
 from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
-from runtime.settings import Settings, reserved_in
+from runtime.settings import Settings, reserved_in, unknown_in
 from sandbox.api import SandboxError
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
@@ -62,6 +62,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     )
     for check in checks:
         yield check(settings)
+    for problem in unknown_in():
+        yield Finding(
+            name="settings",
+            state=State.PROBLEM,
+            text=problem,
+            next_step="`yunhan up` refuses to start with it: correct or unset it.",
+        )
     for variable in reserved_in():
         yield Finding(
             name="settings",
@@ -171,6 +178,13 @@ def check_data_dir(settings: Settings) -> Finding:
 
 def check_rung(settings: Settings) -> Finding:
     """What isolates functions from this machine and from each other, and why that."""
+    if settings.sandbox not in {"auto", "process"}:
+        return Finding(
+            name="sandbox",
+            state=State.PROBLEM,
+            text=f"{settings.sandbox} (YUNHAN_SANDBOX) is not in this version",
+            next_step="Unset YUNHAN_SANDBOX: only `process` is there, which isolates nothing.",
+        )
     why = "as YUNHAN_SANDBOX asks" if settings.sandbox != "auto" else "the only one of this version"
     if settings.production:
         return Finding(
@@ -190,7 +204,7 @@ def check_rung(settings: Settings) -> Finding:
 def check_key(settings: Settings) -> Finding:
     """Whether the command line may speak to the program."""
     try:
-        key = find_key(settings)
+        key = find_key(access_of(settings))
     except CliError as error:
         return Finding(
             name="management key",
@@ -204,7 +218,7 @@ def check_key(settings: Settings) -> Finding:
 def check_program(settings: Settings) -> Finding:
     """Whether a program runs on this data directory and takes calls."""
     try:
-        client = ManagementClient(find_connection(settings))
+        client = ManagementClient(find_connection(access_of(settings)))
         ready = client.is_ready()
     except UnreachableError as error:
         return Finding(
@@ -225,15 +239,14 @@ def check_program(settings: Settings) -> Finding:
 def check_address(settings: Settings) -> Finding:
     """Whether the HTTP address is free, or taken by our own program."""
     running = DataDir(settings.data_dir).read_running()
-    host, _, port = settings.http.rpartition(":")
+    host, port = settings.http_address
     try:
-        number = int(port)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host.strip("[]"), number))
-    except (OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and running is not None:
+            probe.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and running is not None:
             return Finding(
                 name="address", state=State.OK, text=f"{settings.http} is used by our program"
             )

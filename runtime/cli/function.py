@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from runtime.cli.client import ManagementClient
-from runtime.cli.lookup import find_space_id
+from runtime.cli.lookup import find_space_id, node_versions
 from runtime.cli.options import json_option, remote_command, space_option, yes_option
-from runtime.cli.output import note, print_fields, print_json, print_table
+from runtime.cli.output import local_time, note, print_fields, print_json, print_table
 
 
 @click.group
@@ -24,7 +24,9 @@ def function() -> None:
 def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
     """List the functions of a space."""
     parameters = {"SpaceId": find_space_id(client, space)}
-    rows = [_settings_of(item) for item in client.items("ListFunction", parameters, key="DataList")]
+    items = list(client.items("ListFunction", parameters, key="DataList"))
+    versions = node_versions(client) if items else []
+    rows = [_settings_of(item, versions) for item in items]
     if as_json:
         print_json(rows)
         return
@@ -33,7 +35,7 @@ def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
         [
             (
                 row["name"],
-                row["runtime"],
+                _runtime_text(row),
                 f"{row['memoryMb']} MB",
                 f"{row['timeoutS']} s",
                 str(row["concurrency"]),
@@ -99,14 +101,18 @@ def set_(  # noqa: PLR0917  # click passes options by name
 @click.argument("name")
 @space_option
 @yes_option
+@json_option
 @remote_command
-def delete(client: ManagementClient, name: str, space: str, yes: bool) -> None:
+def delete(client: ManagementClient, name: str, space: str, yes: bool, as_json: bool) -> None:
     """Delete a function with all its deployments."""
     space_id = find_space_id(client, space)
     if not yes:
-        click.confirm(f"Delete function {name} and its deployments?", abort=True)
+        click.confirm(f"Delete function {name} and its deployments?", abort=True, err=True)
     client.call("DeleteFunction", {"SpaceId": space_id, "Name": name})
-    note(f"Function {name} is deleted.")
+    if as_json:
+        print_json({"function": name, "deleted": True})
+    else:
+        note(f"Function {name} is deleted.")
 
 
 def describe_function(client: ManagementClient, space_id: str, name: str) -> dict[str, Any]:
@@ -118,22 +124,35 @@ def describe_function(client: ManagementClient, space_id: str, name: str) -> dic
         if live.get("DeploymentId")
         else None
     )
-    return {**_settings_of(answer["Function"]), "deployment": deployment}
+    described = _settings_of(answer["Function"], node_versions(client))
+    return {**described, "deployment": deployment}
 
 
-def _settings_of(item: dict[str, Any]) -> dict[str, Any]:
-    """The API writes numbers with their unit ("512 MB", "5s"); scripts want numbers."""
+def _settings_of(item: dict[str, Any], versions: list[int]) -> dict[str, Any]:
+    """The API writes numbers with their unit ("512 MB", "5s"); scripts want numbers.
+
+    `runsOn` is the Node.js version that the program takes for `runtime`.
+    """
+    from sandbox.node_runtimes import nearest
+
     spec = item["Spec"]
     return {
         "name": item["Name"],
         "desc": item.get("Desc", ""),
         "runtime": spec["Runtime"],
+        "runsOn": nearest(versions, _number(spec["Runtime"])),
         "memoryMb": _number(spec["Memory"]),
         "timeoutS": _number(spec["Timeout"]),
         "concurrency": int(spec["InstanceConcurrency"]),
         "createdAt": item.get("CreatedAt", ""),
         "modifiedAt": item.get("ModifiedAt", ""),
     }
+
+
+def _runtime_text(row: dict[str, Any]) -> str:
+    """Names the version that really runs when it is another one."""
+    runtime, runs_on = row["runtime"], row["runsOn"]
+    return str(runtime) if _number(runtime) == runs_on else f"{runtime} (runs on {runs_on})"
 
 
 def _number(text: object) -> int:
@@ -149,11 +168,11 @@ def _show(described: dict[str, Any], *, as_json: bool) -> None:
         {
             "Name": described["name"],
             "Description": described["desc"],
-            "Runtime": described["runtime"],
+            "Runtime": _runtime_text(described),
             "Memory": f"{described['memoryMb']} MB",
             "Timeout": f"{described['timeoutS']} s",
             "Concurrency": str(described["concurrency"]),
-            "Modified": described["modifiedAt"],
+            "Modified": local_time(described["modifiedAt"]) if described["modifiedAt"] else "",
             "Deployment": deployment["deploymentId"] if deployment else "none: deploy one",
         }
     )

@@ -29,7 +29,12 @@ def invoke(client: ManagementClient, name: str, space: str, args_text: str, as_j
         json.loads(args_text)
     except ValueError as error:
         raise click.BadParameter(f"{error}", param_hint="--args") from None
-    answer = invoke_function(client, find_space_id(client, space), name, args_text)
+    space_id = find_space_id(client, space)
+    try:
+        answer = invoke_function(client, space_id, name, args_text)
+    except KeyboardInterrupt:
+        note(f"\nThe call goes on; its log: yunhan logs {name} --space {space}")
+        sys.exit(130)
     if as_json:
         print_json(answer)
     else:
@@ -77,7 +82,7 @@ def _show(answer: dict[str, Any], name: str, space: str) -> None:
         note(f"{error['message']} ({error['code']}, blame: {error['blame']})")
     bill = answer["bill"]
     facts = [
-        f"{text} {bill[key]:.1f} {unit}"
+        f"{text} {bill[key]:.0f} {unit}"
         for key, text, unit in (
             ("runMs", "ran", "ms"),
             ("queueMs", "queued", "ms"),

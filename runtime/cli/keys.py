@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from runtime.cli.connection import find_key, read_settings
+from runtime.cli.connection import find_key, read_access
 from runtime.cli.options import json_option
 from runtime.cli.output import print_fields, print_json
 
@@ -13,7 +13,7 @@ from runtime.cli.output import print_fields, print_json
 @json_option
 def keys(as_json: bool) -> None:
     """Show the key of the management API, for SDKs and consoles. It can do everything."""
-    key = find_key(read_settings())
+    key = find_key(read_access())
     if as_json:
         print_json({"accessKeyId": key.key_id, "accessKeySecret": key.secret})
     else:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from runtime.cli.client import PAGE_SIZE, ManagementClient
+from runtime.cli.errors import RemoteError
 from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import local_time, note, print_json
@@ -126,12 +127,28 @@ def logs(  # noqa: PLR0917  # click passes options by name
         reader.pass_over_present()
     lines = list(reader.newest(limit))
     _print(lines, as_json=as_json)
-    if not lines and not follow:
-        note(f"{name} wrote nothing that fits.")
+    if not lines:
+        _refuse_unknown(client, wanted)
+        if not follow:
+            note(f"{name} wrote nothing that fits.")
     with suppress(KeyboardInterrupt):  # the way to end it, not a failure
         while follow:
             time.sleep(POLL_S)
             _print(reader.fresh(), as_json=as_json)
+
+
+def _refuse_unknown(client: ManagementClient, wanted: LogFilter) -> None:
+    """Raises RemoteError when there is neither the function nor a record of a deleted one."""
+    which = {"SpaceId": wanted.space_id, "Name": wanted.function}
+    try:
+        client.call("DescribeFunction", which)
+    except RemoteError as error:
+        if error.code != "FunctionNotFound":
+            raise
+        if not client.call("ListFunctionLog", {**which, "PageNum": 1, "PageSize": 1}).get(
+            "DataList"
+        ):
+            raise
 
 
 class LogReader:

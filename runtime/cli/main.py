@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import NoReturn
 
 import click
+
+from runtime.cli.groups import LazyGroup
 
 _COMMANDS = {
     "up": "runtime.cli.up:up",
@@ -20,29 +21,15 @@ _COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Imports a command when it is wanted, so that a short command starts fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, name = place.partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="yunhan")
 def cli() -> None:
     """Yunhan: a function runtime for mini programs, on your own machines.
 
     Exit codes: 0 done, 1 the function or the program refused, 2 wrong usage or settings, 3 the
-    program cannot be reached.
+    program cannot be reached, 130 Ctrl-C.
     """
 
 

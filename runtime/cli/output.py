@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
+
+_GAP = "  "
+_LAST_MIN = 16
+"""Columns that the last cell of a row needs to be read beside the others."""
 
 
 def print_json(value: Any) -> None:
@@ -16,17 +21,50 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; wide characters count two columns."""
-    from rich.table import Table
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, below: int = 1) -> None:
+    """A table on stdout; wide characters count two columns.
+
+    Only the last column is ever broken. On a terminal that is too narrow for that, the last `below`
+    columns of each row go to a line of their own; in a pipe every row is one line.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table_lines(columns, rows, width=width, below=below):
+        click.echo(line)
+
+
+def table_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None, below: int
+) -> Iterator[str]:
+    """The lines of `print_table` for a terminal of that many columns; None = no limit."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    needed = sum(widths[:-1]) + len(_GAP) * (len(columns) - 1) + min(widths[-1], _LAST_MIN)
+    narrow = width is not None and needed > width
+    kept = len(columns) - (below if narrow else 1)
+    for row in (columns, *rows):
+        cells = zip(row[:kept], widths, strict=False)
+        start = "".join(cell + " " * (size - cell_len(cell)) + _GAP for cell, size in cells)
+        if narrow:
+            yield start.rstrip()
+            start = _GAP
+        rest = _GAP.join(" ".join(cell.splitlines()) for cell in row[kept:] if cell)
+        yield from _wrapped(start, rest, width)
+
+
+def _wrapped(start: str, text: str, width: int | None) -> Iterator[str]:
+    """`text` beside `start`, broken between words where there are some."""
+    from rich.cells import cell_len
+    from rich.console import Console
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    _print(table)
+    indent = " " * cell_len(start)
+    if width is None or cell_len(text) <= width - len(indent):
+        yield (start + text).rstrip()
+        return
+    for line in Text(text).wrap(Console(), max(width - len(indent), 1), overflow="fold"):
+        yield (start + line.plain).rstrip()
+        start = indent
 
 
 def print_fields(fields: Mapping[str, str]) -> None:
@@ -47,10 +85,13 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def local_time(time_ms: int) -> str:
-    """A moment in the time zone of this machine, to the millisecond."""
-    moment = datetime.fromtimestamp(time_ms / 1000).astimezone()
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ms % 1000:03d}"
+def local_time(time: int | str) -> str:
+    """A moment (milliseconds since 1970, or ISO 8601) in the time zone of this machine."""
+    if isinstance(time, int):
+        moment = datetime.fromtimestamp(time / 1000).astimezone()
+    else:
+        moment = datetime.fromisoformat(time).astimezone()
+    return moment.isoformat(" ", "milliseconds")
 
 
 def _print(table: Any) -> None:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from runtime.cli.connection import read_settings
-from runtime.cli.errors import CliError
+from runtime.cli.errors import CliError, SettingsCliError
 
 
 @click.command
@@ -25,16 +25,24 @@ def up() -> None:
     from runtime.wiring.gateway import StartError
     from sandbox.api import SandboxError
 
-    told = (DataDirError, MasterKeyError, SandboxError, SettingsError, StartError, YunhanError)
+    plain = (DataDirError, MasterKeyError)  # they say themselves what to do
+    examined = (SandboxError, YunhanError)
     settings = read_settings()
     configure_log(log_format=settings.log_format, level=settings.log_level)
     try:
         status = run_up(settings)
     except Exception as error:
         cause = _only_cause(error)
-        if not isinstance(cause, told):
-            raise
-        raise CliError(f"{cause}", next_step="`yunhan doctor` says what is missing.") from error
+        if isinstance(cause, SettingsError):
+            raise SettingsCliError(f"{cause}") from error
+        if isinstance(cause, StartError):
+            free = "Stop that program, or set YUNHAN_HTTP to a free host:port."
+            raise CliError(f"{cause}", next_step=free) from error
+        if isinstance(cause, plain):
+            raise CliError(f"{cause}") from error
+        if isinstance(cause, examined):
+            raise CliError(f"{cause}", next_step="`yunhan doctor` says what is missing.") from error
+        raise
     sys.exit(status)
 
 

@@ -20,7 +20,7 @@ def check_space_name(name: str, settings: Settings) -> None:
         raise InvalidParameterError(
             "Name",
             f"a space's name has {shortest} to {longest} visible characters"
-            f" and starts with a letter; {name[:longest]!r} does not",
+            f" and starts with a letter; {name[:64]!r} does not",
         )
 
 
@@ -31,7 +31,7 @@ def check_function_name(name: str, settings: Settings) -> None:
         raise InvalidParameterError(
             "Name",
             f"a function's name has 1 to {longest} characters, letters, digits, _ and -,"
-            f" and does not start with a digit or -; {name[:longest]!r} does not fit",
+            f" and does not start with a digit or -; {name[:64]!r} does not fit",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,10 +30,14 @@ from runtime.services.packages import PackageService
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.spaces import SpaceService
 from runtime.services.tokens import TokenService
+from runtime.settings import Settings
 from runtime.wiring.common import Common
 from runtime.wiring.limits import package_limits
 
 _log = structlog.get_logger(__name__)
+
+
+_BACKLOG = 1024
 
 
 class StartError(Exception):
@@ -46,7 +51,6 @@ class GatewayParts:
     endpoint: str
     health: HealthApi
     runner: web.AppRunner
-    address: str
     blobs: CodeBlobs
     background: Mapping[str, Callable[[], Awaitable[None]]]
 
@@ -60,20 +64,33 @@ class GatewayParts:
         if swept:
             _log.info("code_swept", packages=swept)
 
-    async def listen(self) -> None:
-        """Open the HTTP listener. Raises StartError."""
-        host, _, port = self.address.rpartition(":")
-        try:
-            await web.TCPSite(self.runner, host.strip("[]"), int(port)).start()
-        except (OSError, ValueError) as error:
-            raise StartError(
-                f"cannot listen on {self.address} (YUNHAN_HTTP): {error}; is another program there?"
-            ) from error
+    async def listen(self, address: socket.socket) -> None:
+        """Serve on a socket of `bind_address`."""
+        await web.SockSite(self.runner, address).start()
 
     async def stop_listening(self) -> None:
         """Take no new connections; requests under way go on."""
         for site in list(self.runner.sites):
             await site.stop()
+
+
+def bind_address(settings: Settings) -> socket.socket:
+    """Take YUNHAN_HTTP before anything else is started. Raises StartError."""
+    host, port = settings.http_address
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            # Listening is what keeps a second program away; calls wait in the backlog until we serve.
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise StartError(f"cannot listen on {settings.http}: {error.strerror}.") from error
+    return listener
 
 
 async def build_gateway(
@@ -118,7 +135,6 @@ async def build_gateway(
         endpoint=endpoint,
         health=health,
         runner=runner,
-        address=settings.http,
         blobs=blobs,
         background={
             "follow control plane changes": common.directory.run,

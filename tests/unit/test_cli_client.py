@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,23 @@ def test_nobody_listening_is_unreachable() -> None:
     assert "yunhan up" in caught.value.next_step
 
 
+def test_a_connection_that_is_cut_is_told_apart_from_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def cut() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        client = client_of(f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(UnreachableError, match="was cut during the call") as caught:
+            client.call("Any")
+        thread.join()
+    assert "may have been carried out" in caught.value.next_step
+
+
 def test_an_answer_that_is_not_json_is_another_program(fake: FakeManagement) -> None:
     fake.raw_answer = b"<html>hello</html>"
     with pytest.raises(UnreachableError, match="not Yunhan"):
@@ -93,8 +111,24 @@ def test_no_answer_in_time_is_unreachable() -> None:
             client.call("Any", timeout_s=0.01)
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:8700", "ftp://host", "http://", ""])
-def test_an_endpoint_needs_scheme_and_host(endpoint: str) -> None:
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "127.0.0.1:8700",
+        "ftp://host",
+        "http://",
+        "",
+        "http://host:99999",
+        "http://host:0",
+        "http://host:port",
+        "http://[::1",
+        "http://[junk]:80",
+        "http://a b:80",
+        "http://.:80",
+        f"http://{'x' * 70}:80",
+    ],
+)
+def test_an_endpoint_needs_scheme_host_and_a_port_that_can_be(endpoint: str) -> None:
     with pytest.raises(CliError, match="is no endpoint"):
         client_of(endpoint)
 
@@ -137,8 +171,6 @@ def test_a_refused_upload_says_why(fake: FakeManagement, tmp_path: Path) -> None
 
 def test_a_refusal_that_comes_before_the_whole_body_is_read_is_told(tmp_path: Path) -> None:
     """As the gateway answers 413: at once, and closes."""
-    import threading
-
     (tmp_path / "f.zip").write_bytes(bytes(8 * 1024 * 1024))
     body = b'{"Code": "EntityTooLarge", "Message": "too large"}'
     head = f"HTTP/1.1 413 X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()

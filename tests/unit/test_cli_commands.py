@@ -44,6 +44,7 @@ def fake() -> Iterator[FakeManagement]:
             },
             "DescribeFunction": {"Function": function_row("greet")},
             "UpdateFunction": {},
+            "YunhanDescribeServer": {"NodeVersions": [20, 24]},
         }
         yield fake
 
@@ -105,6 +106,25 @@ def test_space_create_prints_one_line_of_json(shell: Shell, fake: FakeManagement
     assert fake.asked("DescribeSpaceClientConfig") == [{"SpaceId": SPACE_ID, "Detail": "true"}]
 
 
+def test_the_private_key_is_shown_to_people_only_when_they_ask(shell: Shell) -> None:
+    for command in (["create", "first"], ["show", "first"]):
+        told = shell.run("space", *command).stdout
+        assert "client-secret" in told
+        assert "PRIVATE KEY" not in told
+        assert PEM in shell.run("space", *command, "--secrets").stdout
+
+
+def test_a_name_that_another_space_has_is_a_warning(shell: Shell, fake: FakeManagement) -> None:
+    assert "warning" not in shell.run("space", "create", "first").stderr
+    fake.answers["ListSpace"] = {
+        "Spaces": [space_row(SPACE_ID, "first"), space_row(OTHER_SPACE_ID, "first")]
+    }
+    warned = shell.run("space", "create", "first").stderr
+    assert warned.startswith("warning: first is also the name of")
+    assert OTHER_SPACE_ID in warned
+    assert SPACE_ID not in warned
+
+
 def test_space_list_aligns_wide_characters(shell: Shell) -> None:
     lines = shell.run("space", "list").stdout.splitlines()
     assert lines[1].index(SPACE_ID) == len("first") + 5  # 云函空间 takes 8 columns, and 2 between
@@ -119,6 +139,22 @@ def test_space_pause_and_resume_by_name(shell: Shell, fake: FakeManagement) -> N
         {"SpaceId": SPACE_ID, "Status": "PAUSED"},
         {"SpaceId": SPACE_ID, "Status": "RUNNING"},
     ]
+
+
+def test_commands_that_change_a_space_have_json(shell: Shell, fake: FakeManagement) -> None:
+    fake.answers |= {"UpdateSpace": {}, "DeleteSpace": {}}
+    for command, told in (
+        (["pause", "first"], {"status": "PAUSED"}),
+        (["resume", "first"], {"status": "RUNNING"}),
+        (["delete", "first", "--yes"], {"deleted": True}),
+    ):
+        result = shell.run("space", *command, "--json")
+        assert json.loads(result.stdout) == {"spaceId": SPACE_ID, **told}
+        assert result.stderr == ""
+
+
+def test_the_question_before_a_deletion_is_not_in_the_result(shell: Shell) -> None:
+    assert shell.run("space", "delete", "first", "--json", stdin="n\n").stdout == ""
 
 
 def test_space_delete_asks_first(shell: Shell, fake: FakeManagement) -> None:
@@ -207,11 +243,44 @@ def test_the_endpoint_option_wins(shell: Shell, fake: FakeManagement) -> None:
     assert [row["name"] for row in json.loads(result.stdout)] == ["first", "云函空间"]
 
 
-def test_a_misspelt_setting_is_exit_code_2(shell: Shell) -> None:
-    shell.environ["YUNHAN_SLOT"] = "3"
-    result = shell.run("config", "show")
-    assert result.exit_code == 2
-    assert "YUNHAN_SLOTS" in result.stderr
+def test_misspelt_settings_are_exit_code_2(shell: Shell) -> None:
+    shell.environ |= {"YUNHAN_SLOT": "3", "YUNHAN_DATADIR": "x"}
+    for command in (["space", "list"], ["keys"], ["up"]):
+        result = shell.run(*command)
+        assert result.exit_code == 2
+        assert "did you mean YUNHAN_SLOTS" in result.stderr
+        assert "did you mean YUNHAN_DATA_DIR" in result.stderr
+
+
+def test_errors_are_json_where_json_is_wanted(shell: Shell, fake: FakeManagement) -> None:
+    def refuse(_form: dict[str, str]) -> dict[str, str]:
+        raise RefusalError("FunctionNotFound", "there is no function nobody", 404)
+
+    fake.answers["YunhanInvoke"] = refuse
+    unknown = shell.run("invoke", "nobody", "--space", "first", "--json")
+    assert unknown.exit_code == 1
+    assert json.loads(unknown.stdout) == {
+        "success": False,
+        "error": {"code": "FunctionNotFound", "message": "there is no function nobody"},
+    }
+    no_space = shell.run("invoke", "greet", "--space", "nowhere", "--json")
+    assert no_space.exit_code == 1
+    assert json.loads(no_space.stdout)["error"]["code"] == "SpaceNotFound"
+    away = shell.run("space", "list", "--json", "--endpoint", "http://127.0.0.1:1")
+    assert away.exit_code == 3
+    assert json.loads(away.stdout)["error"]["code"] == "Unreachable"
+    usage = shell.run("invoke", "greet", "--json")
+    assert usage.exit_code == 2
+    assert json.loads(usage.stdout)["error"]["code"] == "MissingParameter"
+
+
+def test_a_hint_names_the_space(shell: Shell, fake: FakeManagement) -> None:
+    def refuse(_form: dict[str, str]) -> dict[str, str]:
+        raise RefusalError("FunctionNotFound", "there is none", 404)
+
+    fake.answers["DescribeFunction"] = refuse
+    told = shell.run("function", "show", "nobody", "--space", "first").stderr
+    assert f"`yunhan function list --space {SPACE_ID}`" in told
 
 
 def test_a_missing_option_is_exit_code_2(shell: Shell) -> None:
@@ -258,10 +327,24 @@ def test_function_list(shell: Shell, fake: FakeManagement) -> None:
     assert [row["name"] for row in rows] == ["greet"]
 
 
+def test_a_function_says_which_version_runs_it(shell: Shell, fake: FakeManagement) -> None:
+    fake.answers["ListFunction"] = {"DataList": [function_row("greet")]}
+    assert "Node.js 14 (runs on 20)" in shell.run("function", "list", "--space", "first").stdout
+    assert (
+        "Node.js 14 (runs on 20)" in shell.run("function", "show", "a", "--space", "first").stdout
+    )
+    fake.answers["YunhanDescribeServer"] = {"NodeVersions": [14, 24]}
+    shown = shell.run("function", "show", "a", "--space", "first")
+    assert "runs on" not in shown.stdout
+    assert "2026-11-21T02:11:44.462Z" not in shown.stdout, "times are local"
+
+
 def test_function_delete(shell: Shell, fake: FakeManagement) -> None:
     fake.answers["DeleteFunction"] = {}
     assert shell.run("function", "delete", "greet", "--space", SPACE_ID, "--yes").exit_code == 0
     assert fake.asked("DeleteFunction") == [{"SpaceId": SPACE_ID, "Name": "greet"}]
+    result = shell.run("function", "delete", "greet", "--space", SPACE_ID, "--yes", "--json")
+    assert json.loads(result.stdout) == {"function": "greet", "deleted": True}
 
 
 # --- deploy -------------------------------------------------------------------------------------
@@ -315,8 +398,45 @@ def test_deploy_makes_a_missing_function(
     folder = greet_folder(tmp_path)
     result = shell.run("deploy", str(folder), "--space", SPACE_ID, "--name", "renamed")
     assert result.exit_code == 0, result.output
-    assert fake.asked("CreateFunction") == [{"SpaceId": SPACE_ID, "Name": "renamed"}]
+    assert fake.asked("CreateFunction") == [
+        {"SpaceId": SPACE_ID, "Name": "renamed", "Runtime": "nodejs24"}
+    ]
     assert "renamed (a new function)" in result.stderr
+
+
+def test_a_bad_name_is_quoted_whole_with_the_way_out(
+    shell: Shell, fake: FakeManagement, tmp_path: Path
+) -> None:
+    def refuse(form: dict[str, str]) -> dict[str, str]:
+        if form["Action"] == "CreateFunctionDeployment":
+            raise RefusalError("FunctionNotFound", status=404)
+        raise RefusalError("InvalidParameter.Name", "a name has 1 to 30 characters; '7up' has not")
+
+    fake.answers |= {"CreateFunctionDeployment": refuse, "CreateFunction": refuse}
+    name = "7" + "x" * 40
+    result = shell.run("deploy", str(greet_folder(tmp_path)), "--space", "first", "--name", name)
+    assert result.exit_code == 1
+    assert f"'{name}' is no name for a function: a name has 1 to 30 characters (" in result.stderr
+    assert "--name" in result.stderr
+
+
+def test_deploy_takes_a_folder_around_the_functions_folder(
+    shell: Shell, fake: FakeManagement, tmp_path: Path
+) -> None:
+    deployable(fake)
+    greet_folder(greet_folder(tmp_path).rename(tmp_path / "outer"))
+    (tmp_path / "outer" / "index.js").unlink()
+    (tmp_path / "outer").rename(tmp_path / "greet")
+    result = shell.run("deploy", str(tmp_path / "greet"), "--space", "first")
+    assert result.exit_code == 0, result.output
+    assert len(fake.uploads) == 1
+
+
+def test_deploy_of_one_file_names_its_folder(shell: Shell, tmp_path: Path) -> None:
+    folder = greet_folder(tmp_path)
+    result = shell.run("deploy", str(folder / "index.js"), "--space", "first")
+    assert result.exit_code == 1
+    assert f"name its folder: {folder}\n" in result.stderr
 
 
 def test_deploy_waits_until_the_deployment_is_live(
@@ -405,6 +525,16 @@ def test_invoke_of_a_failing_function_is_exit_code_1(shell: Shell, fake: FakeMan
     assert "yunhan logs greet --space first --request-id req-1" in told.stderr
 
 
+def test_ctrl_c_says_that_the_call_goes_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runtime.cli.invoke.invoke_function", interrupt)
+    result = shell.run("invoke", "greet", "--space", "first")
+    assert result.exit_code == 130
+    assert "The call goes on; its log: yunhan logs greet --space first" in result.stderr
+
+
 def test_invoke_refuses_arguments_that_are_not_json(shell: Shell, fake: FakeManagement) -> None:
     result = shell.run("invoke", "greet", "--space", "first", "--args", "{a: 1}")
     assert result.exit_code == 2
@@ -423,6 +553,14 @@ def test_config_show_names_value_source_and_unit_and_hides_secrets(shell: Shell)
     assert rows["YUNHAN_QUEUE_WAIT_S"]["unit"] == "s"
     assert "very-secret" not in result.stdout
     assert "YUNHAN_SLOTS" in shell.run("config", "show").stdout
+
+
+def test_config_show_works_with_misspelt_settings(shell: Shell) -> None:
+    shell.environ["YUNHAN_SLOT"] = "3"
+    result = shell.run("config", "show")
+    assert result.exit_code == 0
+    assert "problem: YUNHAN_SLOT is no setting" in result.stderr
+    assert "YUNHAN_QUEUE_URL" in result.stdout
 
 
 def test_help_lists_every_command(shell: Shell) -> None:

@@ -103,6 +103,27 @@ def test_isolation_is_told_honestly(shell: Shell) -> None:
     assert finding["text"].startswith("process")
 
 
+@pytest.mark.parametrize("rung", ["docker", "bubblewrap", "landlock"])
+def test_a_rung_of_a_later_version_is_a_problem(shell: Shell, rung: str) -> None:
+    shell.environ["YUNHAN_SANDBOX"] = rung
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "problem"
+    assert finding["text"] == f"{rung} (YUNHAN_SANDBOX) is not in this version"
+
+
+def test_production_refuses_the_process_rung(shell: Shell) -> None:
+    shell.environ["YUNHAN_ENV"] = "production"
+    assert findings(shell)["sandbox"]["state"] == "problem"
+
+
+def test_a_misspelt_setting_is_a_problem_and_the_rest_is_told(shell: Shell) -> None:
+    shell.environ["YUNHAN_SLOT"] = "3"
+    found = findings(shell)
+    assert found["settings"]["state"] == "problem"
+    assert "YUNHAN_SLOTS" in found["settings"]["text"]
+    assert found["python"]["state"] == "ok"
+
+
 def test_the_text_report_names_the_next_step(shell: Shell) -> None:
     shell.environ["YUNHAN_DOCKER_RUNTIME"] = "runsc"
     told = shell.run("doctor").stdout

@@ -13,7 +13,15 @@ from runtime.cli.client import PAGE_SIZE, ManagementClient
 from runtime.cli.connection import Connection
 from runtime.cli.logs import LogFilter, LogReader
 from runtime.data_dir import AccessKey
-from tests.unit.cli_support import KEY_ID, SECRET, SPACE_ID, FakeManagement, Shell, serving
+from tests.unit.cli_support import (
+    KEY_ID,
+    SECRET,
+    SPACE_ID,
+    FakeManagement,
+    RefusalError,
+    Shell,
+    serving,
+)
 
 START_MS = 1_795_227_104_000
 
@@ -51,7 +59,7 @@ def records() -> Records:
 @pytest.fixture
 def fake(records: Records) -> Iterator[FakeManagement]:
     with serving(FakeManagement()) as fake:
-        fake.answers["ListFunctionLog"] = records.answer
+        fake.answers |= {"ListFunctionLog": records.answer, "DescribeFunction": {"Function": {}}}
         yield fake
 
 
@@ -123,6 +131,28 @@ def test_filters_reach_the_program(shell: Shell, fake: FakeManagement) -> None:
         "PageNum": "1",
         "PageSize": str(PAGE_SIZE),
     }
+
+
+def test_a_function_that_never_was_is_an_error(
+    shell: Shell, fake: FakeManagement, records: Records
+) -> None:
+    def refuse(_form: dict[str, str]) -> dict[str, str]:
+        raise RefusalError("FunctionNotFound", "there is no function greet", 404)
+
+    fake.answers["DescribeFunction"] = refuse
+    result = shell.run("logs", "greet", "--space", SPACE_ID)
+    assert result.exit_code == 1
+    assert "there is no function greet" in result.stderr
+    assert shell.run("logs", "greet", "--space", SPACE_ID, "--follow").exit_code == 1
+    records.add("silent")
+    assert shell.run("logs", "greet", "--space", SPACE_ID).exit_code == 0, "a deleted one"
+
+
+def test_times_are_local_and_carry_their_offset(shell: Shell, records: Records) -> None:
+    records.add("r1", ("INFO", "one"))
+    local = datetime.fromtimestamp(START_MS / 1000).astimezone()
+    told = shell.run("logs", "greet", "--space", SPACE_ID).stdout
+    assert told.startswith(local.isoformat(" ", "milliseconds") + " ")
 
 
 def test_since_takes_an_age(shell: Shell, fake: FakeManagement) -> None:

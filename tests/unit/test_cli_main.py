@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from runtime import lifecycle
+from runtime.cli.connection import access_of, read_access
 from runtime.data_dir import DataDirError
+from runtime.settings import Settings, SettingsError, load_settings
+from runtime.wiring.gateway import StartError
+from sandbox.api import SandboxError
 from tests.unit.cli_support import Shell
 
-SERVER_MODULES = {"aiohttp", "docker", "obstore", "pymongo", "rich", "structlog"}
+SERVER_MODULES = {"aiohttp", "docker", "obstore", "pydantic", "pymongo", "rich", "structlog"}
 
 
 def test_a_short_command_does_not_load_the_server(tmp_path: Path) -> None:
@@ -50,6 +54,32 @@ def test_up_tells_in_a_sentence_why_it_cannot_start(
     assert result.stderr.startswith("error: another program uses it")
 
 
+@pytest.mark.parametrize(
+    ("error", "exit_code", "next_step"),
+    [
+        (DataDirError("another program uses it; stop it"), 1, ""),
+        (StartError("cannot listen"), 1, "YUNHAN_HTTP"),
+        (SettingsError("YUNHAN_QUEUE_URL=amqp: is not available"), 2, ""),
+        (SandboxError("there is no Node.js executable."), 1, "yunhan doctor"),
+    ],
+)
+def test_up_names_the_doctor_only_where_it_helps(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    exit_code: int,
+    next_step: str,
+) -> None:
+    def fail(_settings: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(lifecycle, "run_up", fail)
+    result = Shell(tmp_path).run("up")
+    assert result.exit_code == exit_code
+    assert next_step in result.stderr
+    assert ("doctor" in result.stderr) == ("doctor" in next_step)
+
+
 def test_up_does_not_hide_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_settings: Any) -> int:
         raise ZeroDivisionError
@@ -67,3 +97,23 @@ def test_up_ends_with_the_exit_code_of_the_program(
 
 def test_an_unknown_command_is_exit_code_2(tmp_path: Path) -> None:
     assert Shell(tmp_path).run("dance").exit_code == 2
+
+
+def test_a_misspelt_command_gets_a_suggestion(tmp_path: Path) -> None:
+    result = Shell(tmp_path).run("deply")
+    assert result.exit_code == 2
+    assert "Did you mean 'deploy'?" in result.stderr
+
+
+def test_the_quick_way_to_the_access_agrees_with_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in os.environ if name.startswith("YUNHAN_")]:
+        monkeypatch.delenv(name)
+    assert read_access() == access_of(Settings())
+    monkeypatch.setenv("YUNHAN_DATA_DIR", "/x")
+    monkeypatch.setenv("YUNHAN_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("YUNHAN_ACCESS_KEY_SECRET", "secret")
+    assert read_access() == access_of(load_settings())
+    monkeypatch.setenv("YUNHAN_SLOTS", "3")
+    assert read_access() == access_of(load_settings())

@@ -203,10 +203,29 @@ def test_a_folder_without_entry_point(tmp_path: Path, out: Path) -> None:
     with pytest.raises(PackageError, match=r"has no index\.js.*module\.exports"):
         make_package(tmp_path / "empty", out)
     write(tmp_path, "project/hello/index.js")
-    with pytest.raises(PackageError, match=r"did you mean .*/project/hello"):
+    with pytest.raises(PackageError, match=r"perhaps you mean .*/project/hello$"):
         make_package(tmp_path / "project", out)
     with pytest.raises(PackageError, match="neither a folder nor a zip"):
         make_package(tmp_path / "nothing", out)
+
+
+def test_the_entry_point_may_be_in_a_folder_named_like_the_function(
+    tmp_path: Path, out: Path
+) -> None:
+    write(tmp_path, "outer/hello/index.js")
+    made = make_package(tmp_path / "outer", out, function="hello")
+    assert made.entries == 1
+    facts = check_package(out, function="hello", limits=PackageLimits())
+    assert facts.root == "hello/"
+    write(tmp_path, "outer/shared.js")
+    with pytest.raises(PackageError, match=r"would not see 'shared\.js' beside it.*/outer/hello$"):
+        make_package(tmp_path / "outer", out, function="hello")
+
+
+def test_one_file_is_no_package(tmp_path: Path, out: Path) -> None:
+    write(tmp_path, "hello/index.js")
+    with pytest.raises(PackageError, match=r"is one file; name its folder: .*/hello$"):
+        make_package(tmp_path / "hello" / "index.js", out)
 
 
 def test_an_existing_zip_is_taken_as_it_is(folder: Path, out: Path, tmp_path: Path) -> None:

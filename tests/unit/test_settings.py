@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.setting_fields import unit_of
 from runtime.settings import (
     PREFIX,
     Settings,
@@ -11,7 +12,7 @@ from runtime.settings import (
     describe,
     load_settings,
     reserved_in,
-    unit_of,
+    unknown_in,
 )
 
 
@@ -64,9 +65,94 @@ def test_a_misspelt_setting_is_refused_with_the_nearest_name() -> None:
         load_settings({"YUNHAN_SLOT": "3"})
 
 
-def test_a_bad_value_names_the_variable() -> None:
-    with pytest.raises(SettingsError, match="YUNHAN_SLOTS: "):
-        load_settings({"YUNHAN_SLOTS": "many"})
+def test_all_misspelt_settings_are_told_at_once_and_can_be_passed_over() -> None:
+    environ = {"YUNHAN_SLOT": "3", "YUNHAN_slots": "3", "YUNHAN_QUEU_URL": "x", "YUNHAN_SLOTS": "5"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert str(caught.value).splitlines() == unknown_in(environ)
+    assert [line.split()[0] for line in unknown_in(environ)] == [
+        "YUNHAN_QUEU_URL",
+        "YUNHAN_SLOT",
+        "YUNHAN_slots",
+    ]
+    assert load_settings(environ, pass_over_unknown=True).slots == 5
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SLOTS", "many", "must be a whole number (count), at least 1"),
+        ("SLOTS", "0", "must be a whole number (count), at least 1"),
+        ("ARGS_MAX_BYTES", "-1", "must be a whole number (bytes), at least 1"),
+        ("QUEUE_WAIT_S", "0", "must be a number (s), more than 0"),
+        ("QUEUE_WAIT_S", "inf", "must be a number (s), more than 0"),
+        ("DRAIN_GRACE_S", "-0.1", "must be a number (s), at least 0"),
+        ("TIMEOUT_SYNC_MAX_S", "901", "must be a whole number (s), at least 1, at most 900"),
+        ("SANDBOX", "none", "must be one of auto, process"),
+        ("LOG_FUNCTION_LINES", "maybe", "must be true or false"),
+        ("DATA_DIR", "", "must be a path; unset the variable for the default"),
+    ],
+)
+def test_a_bad_value_names_variable_value_and_what_is_allowed(
+    variable: str, value: str, told: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({f"YUNHAN_{variable}": value})
+    assert str(caught.value) == f"YUNHAN_{variable}={value}: {told}"
+
+
+@pytest.mark.parametrize("name", ["SANDBOXES_PREWARMED", "CLIENT_CLOCK_SKEW_S", "DRAIN_GRACE_S"])
+def test_zero_is_a_value_where_it_means_none(name: str) -> None:
+    assert getattr(load_settings({f"YUNHAN_{name}": "0"}), name.lower()) == 0
+
+
+@pytest.mark.parametrize("rung", ["landlock", "bubblewrap", "docker"])
+def test_rungs_of_later_versions_are_names_that_the_wiring_refuses(rung: str) -> None:
+    assert load_settings({"YUNHAN_SANDBOX": rung}).sandbox == rung
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8700", ("127.0.0.1", 8700)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+        ("gateway.local:65535", ("gateway.local", 65535)),
+        ("[::1]:8700", ("::1", 8700)),
+    ],
+)
+def test_an_address_has_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert load_settings({"YUNHAN_HTTP": text}).http_address == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "28702",
+        ":28702",
+        "localhost",
+        "localhost:",
+        "a:0",
+        "a:65536",
+        "a:-1",
+        "::1:8700",
+        "[::1]",
+        "[junk]:80",
+        "http://127.0.0.1:8700",
+        "a:80/",
+        "a:٣",
+    ],
+)
+def test_half_an_address_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"YUNHAN_HTTP=.*: must be "):
+        load_settings({"YUNHAN_HTTP": text})
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_number_has_a_lower_bound(name: str) -> None:
+    info = Settings.model_fields[name]
+    if info.annotation in {int, float}:
+        with pytest.raises(SettingsError, match=r"at least|more than"):
+            load_settings({f"YUNHAN_{name.upper()}": "-1"})
 
 
 def test_every_bad_value_is_told_at_once() -> None:
@@ -81,6 +167,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         load_settings({"YUNHAN_SANDBOXES_MAX": "4", "YUNHAN_SLOTS": "4"})
     with pytest.raises(SettingsError, match="YUNHAN_CONTROL_POLL_S"):
         load_settings({"YUNHAN_CONTROL_POLL_S": "9", "YUNHAN_CONTROL_MAX_AGE_S": "9"})
+    with pytest.raises(SettingsError, match="YUNHAN_SPACE_NAME_MIN=9 must not be greater"):
+        load_settings({"YUNHAN_SPACE_NAME_MIN": "9", "YUNHAN_SPACE_NAME_MAX": "8"})
 
 
 def test_reserved_names_are_accepted_and_reported() -> None:
