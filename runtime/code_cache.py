@@ -19,7 +19,7 @@ from runtime.code_trees import (
     take_over_trees,
 )
 from runtime.errors import OursError, UnavailableError
-from runtime.package_check import PackageError, PackageLimits
+from runtime.package.check import PackageError, PackageLimits
 from runtime.ports import FileStore
 from runtime.services.code_blobs import code_key
 from runtime.threads import run_to_end

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import orjson
 
 from runtime.errors import UnavailableError
-from runtime.package_check import PackageLimits
-from runtime.package_unpack import remove_tree, unpack_package
+from runtime.package.check import PackageLimits
+from runtime.package.unpack import remove_tree, unpack_package
 
 _DIGEST = r"[0-9a-f]{64}"
 _FUNCTION = r"[A-Za-z_][A-Za-z0-9_-]{0,127}"

@@ -19,8 +19,8 @@ from runtime.cli.errors import CliError, RemoteError
 from runtime.cli.lookup import find_space_id, node_versions
 from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import note, print_json
-from runtime.package_errors import PackageError
-from runtime.package_make import make_package
+from runtime.package.errors import PackageError
+from runtime.package.make import make_package
 
 DEPLOY_TIMEOUT_S = 120.0
 POLL_S = 0.2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.errors import CallerError, NotFoundError
 from runtime.messages import Deployment, DeploymentStatus
-from runtime.package_check import PackageError, PackageLimits, check_package
+from runtime.package.check import PackageError, PackageLimits, check_package
 from runtime.ports import Clock
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.deployment_store import WITH_CODE, DeploymentStore, failed, immutable

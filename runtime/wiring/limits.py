@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.package_check import PackageLimits
+from runtime.package.check import PackageLimits
 from runtime.settings import Settings
 
 

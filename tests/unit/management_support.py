@@ -24,7 +24,7 @@ from runtime.gateway.management.deps import ManagementDeps, ServerFacts
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
 from runtime.gateway.uploads import UploadDeps, upload_handlers
 from runtime.messages import Bill, InvocationRecord, Outcome, Source, Space
-from runtime.package_check import PackageLimits
+from runtime.package.check import PackageLimits
 from runtime.sealing import SecretBox
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.deployment_store import DeploymentStore

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.code_cache import CodeCache
 from runtime.errors import NotFoundError, UnavailableError
-from runtime.package_check import PackageLimits
+from runtime.package.check import PackageLimits
 from runtime.testing.packages import PackageStore
 from runtime.testing.zips import RawEntry, make_zip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.package_check import (
+from runtime.package.check import (
     PackageCode,
     PackageError,
     PackageFacts,

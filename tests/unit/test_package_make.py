@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.package_check import PackageCode, PackageError, PackageLimits, check_package
-from runtime.package_make import PackageSummary, make_package
+from runtime.package.check import PackageCode, PackageError, PackageLimits, check_package
+from runtime.package.make import PackageSummary, make_package
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runtime.package_check import PackageError, PackageFacts, PackageLimits, check_package
-from runtime.package_make import make_package
-from runtime.package_unpack import remove_tree, unpack_package
+from runtime.package.check import PackageError, PackageFacts, PackageLimits, check_package
+from runtime.package.make import make_package
+from runtime.package.unpack import remove_tree, unpack_package
 from runtime.testing.zips import DEFLATED, STORED, RawEntry, make_zip
 
 LIMITS = PackageLimits(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from runtime.package_check import (
+from runtime.package.check import (
     PackageCode,
     PackageError,
     PackageFacts,
     PackageLimits,
     check_package,
 )
-from runtime.package_unpack import remove_tree, unpack_package
+from runtime.package.unpack import remove_tree, unpack_package
 from runtime.testing.zips import STORED, RawEntry, make_zip
 
 LIMITS = PackageLimits()

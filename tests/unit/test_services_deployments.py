@@ -7,7 +7,7 @@ import pytest
 
 from runtime.errors import CallerError, ConflictError, NotFoundError
 from runtime.messages import Deployment, DeploymentStatus, Function
-from runtime.package_check import PackageError
+from runtime.package.check import PackageError
 from runtime.services.code_blobs import code_key
 from runtime.services.functions import FunctionChange
 from tests.unit.interruptions import once_before

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from runtime.package_directory import FLAGS_ENCRYPTED, STORED, ZipEntry
-from runtime.package_errors import PackageError, damaged
-from runtime.package_names import shown
+from runtime.package.directory import FLAGS_ENCRYPTED, STORED, ZipEntry
+from runtime.package.errors import PackageError, damaged
+from runtime.package.names import shown
 
 CHUNK_BYTES = 256 * 1024
 

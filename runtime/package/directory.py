@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import BinaryIO
 
-from runtime.package_errors import PackageCode, PackageError, damaged
-from runtime.package_names import PATH_MAX_BYTES, shown
+from runtime.package.errors import PackageCode, PackageError, damaged
+from runtime.package.names import PATH_MAX_BYTES, shown
 
 STORED, DEFLATED = 0, 8
 FLAGS_ENCRYPTED = 0x1 | 0x40 | 0x2000

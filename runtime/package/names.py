@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runtime.package_errors import PackageCode, PackageError
+from runtime.package.errors import PackageCode, PackageError
 
 PATH_MAX_BYTES = 1024
 """Far below what every system accepts (Linux 4096), because the target folder comes before it."""

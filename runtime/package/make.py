@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.package_check import ENTRY_POINTS
-from runtime.package_data import CHUNK_BYTES
-from runtime.package_directory import read_directory
-from runtime.package_errors import PackageCode, PackageError
-from runtime.package_names import checked_path, is_left_out, shown
+from runtime.package.check import ENTRY_POINTS
+from runtime.package.data import CHUNK_BYTES
+from runtime.package.directory import read_directory
+from runtime.package.errors import PackageCode, PackageError
+from runtime.package.names import checked_path, is_left_out, shown
 
 ENTRIES_MAX = 50_000
 """Default of YUNHAN_PACKAGE_ENTRIES_MAX, so that a hopeless upload is not even begun."""

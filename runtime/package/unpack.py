@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from runtime.package_check import (
+from runtime.package.check import (
     Package,
     PackageCode,
     PackageEntry,
@@ -16,7 +16,7 @@ from runtime.package_check import (
     PackageLimits,
     open_package,
 )
-from runtime.package_names import shown
+from runtime.package.names import shown
 
 _FILE_MODE = 0o444
 _EXECUTABLE_MODE = 0o555

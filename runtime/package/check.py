@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.package_data import read_entry
-from runtime.package_directory import ZipEntry, read_directory
-from runtime.package_errors import PackageCode, PackageError
-from runtime.package_names import checked_path, is_left_out, shown
+from runtime.package.data import read_entry
+from runtime.package.directory import ZipEntry, read_directory
+from runtime.package.errors import PackageCode, PackageError
+from runtime.package.names import checked_path, is_left_out, shown
 
 __all__ = ["PackageCode", "PackageError", "PackageFacts", "PackageLimits", "check_package"]
 
