@@ -1,0 +1,1 @@
+"""The rules of HTTP triggers, without I/O and without an HTTP library (spec: functions (c))."""

@@ -1,0 +1,91 @@
+"""Header fields that a function chose for its answer: checked, so that they cannot end the head."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from runtime.trigger.media_types import TOKEN
+
+FIELDS_MAX = 64
+FIELDS_MAX_BYTES = 8 * 1024
+"""Names and values together."""
+
+_NAME = re.compile(TOKEN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_OURS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "request-id",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Fields that the gateway writes, or that are about a connection which the function does not see."""
+
+
+class IllFormedError(ValueError):
+    """The function's answer breaks a rule; the message is for its author."""
+
+
+def response_headers(given: Any) -> dict[str, tuple[str, ...]]:
+    """The values of each field under its lower-case name, only `set-cookie` with more than one.
+
+    `given` is the `headers` value of a composed response. A value is a text, number, boolean, or a list of
+    them; null is "not set". Names that differ in case only are one field, the last one counts. Fields of
+    the gateway are dropped silently, as functions copy them from other servers' answers. Raises
+    IllFormedError for everything else: a dropped or mended field would be a riddle to the author.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise IllFormedError("headers must be an object of names and values")
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, value in given.items():
+        if not _NAME.fullmatch(name):
+            raise IllFormedError(f"{name[:100]!r} is no name of a header field")
+        key = name.lower()
+        if key in _OURS or value is None:
+            continue
+        values = tuple(
+            _text(name, item) for item in (value if isinstance(value, list) else [value])
+        )
+        if key == "set-cookie":
+            headers[key] = headers.get(key, ()) + values
+        elif values:
+            headers[key] = (", ".join(values),)
+    _check_bounds(headers)
+    return headers
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return orjson.dumps(value).decode()
+    if not isinstance(value, str):
+        raise IllFormedError(
+            f"header {name[:100]} must be a text, number, boolean or a list of these"
+        )
+    text = value.replace("\t", " ").strip(" ")
+    if _CONTROL.search(text):
+        raise IllFormedError(f"header {name[:100]} contains a line break or control character")
+    return text
+
+
+def _check_bounds(headers: Mapping[str, tuple[str, ...]]) -> None:
+    fields = [(name, value) for name, values in headers.items() for value in values]
+    if len(fields) > FIELDS_MAX:
+        raise IllFormedError(f"there are {len(fields)} header fields, at most {FIELDS_MAX} go out")
+    size = sum(len(name) + len(value.encode()) for name, value in fields)
+    if size > FIELDS_MAX_BYTES:
+        raise IllFormedError(f"the headers have {size} bytes, at most {FIELDS_MAX_BYTES} go out")

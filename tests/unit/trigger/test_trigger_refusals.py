@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runtime.errors import (
+    CallerError,
+    ConflictError,
+    InvalidParameterError,
+    NotFoundError,
+    OursError,
+    OverloadedError,
+    UnavailableError,
+    YunhanError,
+)
+from runtime.messages import Outcome
+from runtime.trigger import refusals
+from runtime.trigger.refusals import (
+    Refusal,
+    RefusedError,
+    of_bad_response,
+    of_error,
+    of_outcome,
+    refusal_body,
+    refusal_response,
+)
+from runtime.trigger.response import BadResponse
+from sandbox.api import Fault, OutcomeKind
+
+RETRY = (("retry-after", "1"),)
+ANSWERS = {
+    OutcomeKind.FUNCTION_ERROR: (502, "FunctionBizError", ()),
+    OutcomeKind.OUT_OF_MEMORY: (502, "FunctionBizError", ()),
+    OutcomeKind.EXITED: (502, "FunctionBizError", ()),
+    OutcomeKind.CRASHED: (502, "FunctionBizError", ()),
+    OutcomeKind.NO_RESULT: (502, "FunctionBizError", ()),
+    OutcomeKind.RESULT_NOT_SERIALIZABLE: (502, "FunctionBizError", ()),
+    OutcomeKind.RESULT_TOO_LARGE: (502, "FunctionBizError", ()),
+    OutcomeKind.PROTOCOL_ERROR: (502, "FunctionBizError", ()),
+    OutcomeKind.TIMEOUT: (504, "RequestTimeout", ()),
+    OutcomeKind.SANDBOX_LOST: (502, "FunctionServerError", ()),
+    OutcomeKind.WORKER_LOST: (502, "FunctionServerError", ()),
+    OutcomeKind.EXPIRED: (503, "FunctionServerError", RETRY),
+    OutcomeKind.REFUSED: (429, "Throttling.Api.Concurrency", RETRY),
+    OutcomeKind.CANCELLED: (502, "RequestCancelled", ()),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind is not OutcomeKind.OK])
+def test_every_kind_of_outcome_has_its_answer(kind: OutcomeKind) -> None:
+    status, code, headers = ANSWERS[kind]
+    fault = Fault(name="E", message="what happened", stack="secret stack")
+    assert of_outcome(Outcome(request_id="r", kind=kind, fault=fault)) == Refusal(
+        status=status, code=code, message="what happened", headers=headers
+    )
+
+
+def test_exhausted_resources_are_503() -> None:
+    fault = Fault(name="E", message="no room", code="FunctionResourceExhausted")
+    outcome = Outcome(request_id="r", kind=OutcomeKind.REFUSED, fault=fault)
+    assert of_outcome(outcome, retry_after_s=7) == Refusal(
+        status=503,
+        code="FunctionResourceExhausted",
+        message="no room",
+        headers=(("retry-after", "7"),),
+    )
+
+
+def test_a_success_is_no_refusal() -> None:
+    with pytest.raises(ValueError, match="did not fail"):
+        of_outcome(Outcome(request_id="r", kind=OutcomeKind.OK, value=b"1"))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers"),
+    [
+        (NotFoundError("InvalidSpaceId.NotFound", "m"), 404, ()),
+        (NotFoundError("InvalidSpace.NotInService", "m"), 404, ()),
+        (CallerError("InvalidBody.Format", "m"), 400, ()),
+        (ConflictError("Conflict", "m"), 400, ()),
+        (CallerError("RequestTimeout", "m"), 408, ()),
+        (CallerError("RequestContentLength.Exceeded", "m"), 413, ()),
+        (InvalidParameterError("functionArgs", "m", code="RequestContentLength.Exceeded"), 413, ()),
+        (OverloadedError("m", retry_after_s=3), 429, (("retry-after", "3"),)),
+        (UnavailableError("m"), 503, RETRY),
+        (OursError("InternalServerError", "m"), 503, ()),
+    ],
+)
+def test_every_error_has_its_answer(
+    error: YunhanError, status: int, headers: tuple[tuple[str, str], ...]
+) -> None:
+    assert of_error(error) == Refusal(
+        status=status, code=error.code, message=error.message, headers=headers
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "code", "headers"),
+    [
+        (refusals.unknown_path("/http/x"), 404, "InvalidHttpTriggerPath.NotFound", ()),
+        (refusals.switched_off("mp-1"), 404, "InvalidSpace.NotInService", ()),
+        (
+            refusals.wrong_method("HEAD"),
+            405,
+            "InvalidMethod.Format",
+            (("allow", "GET, POST, PUT, DELETE"),),
+        ),
+        (refusals.body_too_large(4096), 413, "RequestContentLength.Exceeded", ()),
+        (refusals.wrong_content_type("a/b"), 415, "InvalidRequestContentType", ()),
+        (refusals.wrong_content_type(None), 415, "InvalidRequestContentType", ()),
+        (
+            refusals.wrong_content_encoding("br"),
+            415,
+            "InvalidRequestContentType",
+            (("accept-encoding", "gzip, deflate"),),
+        ),
+        (refusals.internal(), 500, "InternalError", ()),
+        (
+            of_bad_response(BadResponse(code="ResponseContentLength.Exceeded", message="m")),
+            502,
+            "ResponseContentLength.Exceeded",
+            (),
+        ),
+    ],
+)
+def test_the_table_of_refusals(
+    refusal: Refusal, status: int, code: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    assert (refusal.status, refusal.code, refusal.headers) == (status, code, headers)
+    assert of_error(RefusedError(refusal)) is refusal
+
+
+def test_what_the_request_named_is_quoted_and_cut() -> None:
+    message = refusals.unknown_path("/http/\n" + "x" * 10_000).message
+    assert len(message) < 200
+    assert "\n" not in message
+
+
+def test_the_body_of_a_refusal() -> None:
+    assert json.loads(refusal_body("C", "m\ud800", "r-1")) == {
+        "success": False,
+        "error": {"code": "C", "message": "m?"},
+        "requestId": "r-1",
+    }
+
+
+def test_messages_of_functions_are_cut() -> None:
+    assert json.loads(refusal_body("C", "x" * 500, "r"))["error"]["message"] == "x" * 500
+    assert json.loads(refusal_body("C", "x" * 501, "r"))["error"]["message"] == "x" * 499 + "…"
+    assert len(refusal_body("C", "\0" * 1_000_000, "r")) < 4096
+
+
+def test_a_refusal_is_answered_as_an_attachment_on_shared_domains() -> None:
+    refusal = refusals.wrong_method("HEAD")
+    shared = refusal_response(refusal, "r", may_override_disposition=False)
+    assert shared.status == 405
+    assert shared.headers == (
+        ("content-type", "application/json; charset=utf-8"),
+        ("allow", "GET, POST, PUT, DELETE"),
+        ("content-disposition", "attachment"),
+    )
+    assert shared.body == refusal_body(refusal.code, refusal.message, "r")
+    own = refusal_response(refusal, "r", may_override_disposition=True)
+    assert "content-disposition" not in dict(own.headers)
