@@ -61,11 +61,15 @@ async def _up(settings: Settings) -> int:
 
 
 async def _drain(program: Program, settings: Settings) -> None:
+    """Calls that were accepted are answered, those that wait for a slot too, within the grace period."""
     worker = program.worker.worker
     _log.info("stopping", running=worker.running)
-    program.gateway.health.draining = True
-    await program.gateway.stop_listening()
-    if not await worker.drain(settings.drain_grace_s):
+    await program.gateway.stop_accepting()
+    try:
+        async with asyncio.timeout(settings.drain_grace_s):
+            await program.queue.wait_empty()
+            await worker.drain()
+    except TimeoutError:
         _log.warning("drain_incomplete", running=worker.running)
 
 

@@ -102,6 +102,7 @@ class SandboxPool:
         self._live: dict[str, _Live] = {}
         self._wake = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._state)
@@ -119,6 +120,8 @@ class SandboxPool:
                 self._tasks = None
                 for live in list(self._live.values()):
                     await self._discard(live)
+                for task in self._running:  # a process that cannot be killed must not hold us up
+                    task.cancel()
 
     async def lease(self, key: SandboxKey, job: Job, host: InvocationHost) -> Lease:
         """A sandbox bound to the job's deployment.
@@ -259,4 +262,6 @@ class SandboxPool:
         if self._tasks is None:  # closing: `open` stops what is left itself
             work.close()
             return
-        self._tasks.create_task(work, name=name)
+        task: asyncio.Task[None] = self._tasks.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)

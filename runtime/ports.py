@@ -86,6 +86,16 @@ class Queue(ABC):
         """Wait for the next job. Call it only with a free slot in hand. Safe to cancel: a job is
         either in the returned delivery or still in the queue."""
 
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """Jobs that nobody has taken yet, as far as this process knows; for gauges."""
+
+    @abstractmethod
+    async def wait_empty(self) -> None:
+        """Wait until no job is left that only workers of this process can take; returns at once for a
+        queue whose jobs other workers get. For the drain of a program."""
+
 
 # --- files ------------------------------------------------------------------------------------
 

@@ -43,16 +43,11 @@ class Worker:
             self._tasks = tasks
             self._taking = tasks.create_task(self._take_jobs(tasks), name="take jobs")
 
-    async def drain(self, grace_s: float) -> bool:
-        """Take nothing more and wait for what runs. False when the grace period was not enough."""
+    async def drain(self) -> None:
+        """Take nothing more and wait for what runs; how long is the caller's decision."""
         if self._taking is not None:
             self._taking.cancel()
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        await self._idle.wait()
 
     async def run_child(self, job: Job, parent: Slot) -> Outcome:
         """Run a job that a running function asked for, here and not through the queue: it may use its

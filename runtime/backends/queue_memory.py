@@ -61,10 +61,12 @@ class MemoryQueue(Queue):
         self._takers: deque[asyncio.Future[MemoryDelivery]] = deque()
         self._unfinished: set[MemoryDelivery] = set()
         self._open = False
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @property
     def waiting(self) -> int:
-        """Jobs that no worker has taken yet."""
+
         return self._waiting
 
     @asynccontextmanager
@@ -116,6 +118,9 @@ class MemoryQueue(Queue):
         delivery.waited_ms = (self.clock.monotonic() - delivery.entered) * 1000
         return delivery
 
+    async def wait_empty(self) -> None:
+        await self._empty.wait()
+
     def return_to_line(self, delivery: MemoryDelivery) -> None:
         """A taken job that was not started goes to the head of its line."""
         delivery.taken = False
@@ -140,6 +145,12 @@ class MemoryQueue(Queue):
         else:
             line.append(delivery)
         self._waiting += 1
+        self._empty.clear()
+
+    def _one_less(self) -> None:
+        self._waiting -= 1
+        if self._waiting == 0:
+            self._empty.set()
 
     def _pop(self) -> MemoryDelivery | None:
         """The first job of the space whose turn it is; that space then goes to the end."""
@@ -149,7 +160,7 @@ class MemoryQueue(Queue):
         delivery = line.popleft()
         if line:
             self._lines[space_id] = line
-        self._waiting -= 1
+        self._one_less()
         delivery.taken = True
         return delivery
 
@@ -160,7 +171,7 @@ class MemoryQueue(Queue):
         if line is None or delivery not in line:
             return
         line.remove(delivery)
-        self._waiting -= 1
+        self._one_less()
         if not line:
             del self._lines[delivery.job.space_id]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.errors import InvalidParameterError, NotFoundError
+from runtime.errors import InvalidParameterError, NotFoundError, UnavailableError
 from runtime.ids import new_job_id
 from runtime.messages import (
     Code,
@@ -103,6 +103,8 @@ class InvokeService:
         self._directory = directory
         self._queue = queue
         self._jobs = jobs
+        self.accepting = True
+        """False: the program is stopping, calls are refused at once."""
 
     async def invoke(
         self,
@@ -124,7 +126,7 @@ class InvokeService:
             request_id=request_id,
             timeout_cap_s=timeout_cap_s,
         )
-        return await self._queue.call(job)
+        return await self._call(job)
 
     async def invoke_for(
         self, user: EndUser, space: SpaceView, function: str, args: bytes, *, request_id: str
@@ -140,6 +142,11 @@ class InvokeService:
             client_ip=user.client_ip,
             user_agent=user.user_agent,
         )
+        return await self._call(job)
+
+    async def _call(self, job: Job) -> Outcome:
+        if not self.accepting:
+            raise UnavailableError("the program is stopping; try again")
         return await self._queue.call(job)
 
 

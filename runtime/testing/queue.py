@@ -166,6 +166,21 @@ class QueueContract:
             await delivery.finish(ok_outcome(delivery.job))
             assert (await call).ok
 
+    async def test_wait_empty_returns_when_every_job_was_taken(
+        self, queue_factory: QueueFactory
+    ) -> None:
+        queue = queue_factory(10)
+        async with queue.open():
+            await queue.wait_empty()
+            calls = [asyncio.create_task(queue.call(sample_job())) for _ in range(3)]
+            await asyncio.sleep(0)
+            empty = asyncio.create_task(queue.wait_empty())
+            for _ in calls:
+                delivery = await queue.take()
+                await delivery.finish(ok_outcome(delivery.job))
+            await empty
+            await asyncio.gather(*calls)
+
     async def test_closing_fails_waiting_callers(self, queue_factory: QueueFactory) -> None:
         queue = queue_factory(10)
         async with queue.open():

@@ -52,6 +52,7 @@ class GatewayParts:
     health: HealthApi
     runner: web.AppRunner
     blobs: CodeBlobs
+    invoker: InvokeService
     background: Mapping[str, Callable[[], Awaitable[None]]]
 
     async def sweep(self) -> None:
@@ -68,8 +69,10 @@ class GatewayParts:
         """Serve on a socket of `bind_address`."""
         await web.SockSite(self.runner, address).start()
 
-    async def stop_listening(self) -> None:
-        """Take no new connections; requests under way go on."""
+    async def stop_accepting(self) -> None:
+        """Take no new connections and no new calls; those under way go on."""
+        self.health.draining = True
+        self.invoker.accepting = False
         for site in list(self.runner.sites):
             await site.stop()
 
@@ -136,6 +139,7 @@ async def build_gateway(
         health=health,
         runner=runner,
         blobs=blobs,
+        invoker=invoker,
         background={
             "follow control plane changes": common.directory.run,
             "follow token keys": lambda: tokens.run(settings.control_max_age_s),

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from runtime.ports import Queue
 from runtime.settings import Settings
 from runtime.wiring.common import build_common
 from runtime.wiring.gateway import GatewayParts, build_gateway
@@ -18,6 +19,7 @@ class Program:
 
     gateway: GatewayParts
     worker: WorkerParts
+    queue: Queue
     rung: str
     background: Mapping[str, Callable[[], Awaitable[None]]]
     """Parts that must run as long as the program serves."""
@@ -30,6 +32,7 @@ async def build_up(settings: Settings, stack: AsyncExitStack) -> Program:
 
     def gauges() -> Mapping[str, float]:
         return {
+            "jobs_waiting": common.adapters.queue.waiting,
             "invocations_running": worker.worker.running,
             "slots_free": worker.slots.free,
             "sandboxes": len(worker.pool),
@@ -41,6 +44,7 @@ async def build_up(settings: Settings, stack: AsyncExitStack) -> Program:
     return Program(
         gateway=gateway,
         worker=worker,
+        queue=common.adapters.queue,
         rung=common.adapters.spawner.rung,
         background={
             "worker": worker.worker.run,

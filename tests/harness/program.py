@@ -93,6 +93,12 @@ class Program:
         assert key is not None, "the program has not started yet"
         return key
 
+    def metrics(self) -> dict[str, float]:
+        """`/metrics` as numbers by name."""
+        with urllib.request.urlopen(f"{self.endpoint}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, value in (line.split() for line in lines)}
+
     def log(self) -> str:
         """The last part of what the program printed."""
         return self.log_path.read_text(errors="replace")[-8000:] if self.log_path.exists() else ""

@@ -91,7 +91,8 @@ class SmallWorker:
             running = asyncio.create_task(self.worker.run())
             await asyncio.sleep(0)
             yield
-            assert await self.worker.drain(5)
+            async with asyncio.timeout(5):
+                await self.worker.drain()
             await running
         assert self.slots.free == self.slots.total
         assert self.code.leased == []
