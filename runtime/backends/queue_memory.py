@@ -66,7 +66,6 @@ class MemoryQueue(Queue):
 
     @property
     def waiting(self) -> int:
-
         return self._waiting
 
     @asynccontextmanager
