@@ -177,6 +177,9 @@ class Settings(BaseSettings):
     queue_max_jobs: int = setting(
         1000, "count", "synchronous jobs that wait; more are refused", ge=1
     )
+    queue_max_jobs_per_space: int = setting(
+        250, "count", "synchronous jobs of one space that wait; more are refused", ge=1
+    )
     queue_wait_s: float = setting(
         30.0, "s", "longest wait of a synchronous job; then it is expired and never run", gt=0
     )

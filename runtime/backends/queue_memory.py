@@ -51,11 +51,13 @@ class MemoryDelivery(Delivery):
 
 
 class MemoryQueue(Queue):
-    """See `Queue`. `max_jobs` bounds the waiting jobs; taken ones are bounded by the workers' slots."""
+    """See `Queue`. `max_jobs` bounds the waiting jobs, `max_jobs_per_space` those of one space, so that a
+    busy space is refused before it keeps the others out; taken ones are bounded by the workers' slots."""
 
-    def __init__(self, *, max_jobs: int, clock: Clock) -> None:
+    def __init__(self, *, max_jobs: int, max_jobs_per_space: int, clock: Clock) -> None:
         self.clock = clock
         self._max_jobs = max_jobs
+        self._max_jobs_per_space = max_jobs_per_space
         self._lines: OrderedDict[str, deque[MemoryDelivery]] = OrderedDict()
         self._waiting = 0
         self._takers: deque[asyncio.Future[MemoryDelivery]] = deque()
@@ -84,6 +86,12 @@ class MemoryQueue(Queue):
         if self._waiting >= self._max_jobs:
             raise OverloadedError(
                 f"{self._waiting} calls are waiting already (YUNHAN_QUEUE_MAX_JOBS); try again later"
+            )
+        line = self._lines.get(job.space_id)
+        if line is not None and len(line) >= self._max_jobs_per_space:
+            raise OverloadedError(
+                f"{len(line)} calls of space {job.space_id} are waiting already"
+                " (YUNHAN_QUEUE_MAX_JOBS_PER_SPACE); try again later"
             )
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()

@@ -98,7 +98,11 @@ def _choose_queue(settings: Settings, clock: Clock) -> Queue:
             f"YUNHAN_QUEUE_URL={settings.queue_url.partition(':')[0]}: is not available in this"
             " version; use memory:"
         )
-    return MemoryQueue(max_jobs=settings.queue_max_jobs, clock=clock)
+    return MemoryQueue(
+        max_jobs=settings.queue_max_jobs,
+        max_jobs_per_space=settings.queue_max_jobs_per_space,
+        clock=clock,
+    )
 
 
 async def _open_documents(

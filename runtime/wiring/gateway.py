@@ -67,7 +67,7 @@ class GatewayParts:
 
     async def listen(self, address: socket.socket) -> None:
         """Serve on a socket of `bind_address`."""
-        await web.SockSite(self.runner, address).start()
+        await web.SockSite(self.runner, address, backlog=_BACKLOG).start()
 
     async def stop_accepting(self) -> None:
         """Take no new connections and no new calls; those under way go on."""

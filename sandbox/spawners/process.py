@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -113,6 +114,7 @@ class ProcessSpawner(Spawner):
             raise SandboxError(f"{self._bootstrap_dir} has no index.mjs, the sandbox's entry.")
         try:
             self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._require_own_run_dir()
             # Resolved: what /proc says about working directories is.
             self._run_dir = self._run_dir.resolve(strict=True)
             swept = sweep(self._run_dir)
@@ -123,6 +125,17 @@ class ProcessSpawner(Spawner):
             ) from error
         check_channel_path(sandbox_folder(self._run_dir, "x" * _USUAL_ID_LENGTH) / _CHANNEL)
         return swept
+
+    def _require_own_run_dir(self) -> None:
+        """Its path can be guessed and its parent may be open to all: somebody else's folder or link in
+        its place would give them our sockets, and us their files to sweep."""
+        found = self._run_dir.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise SandboxError(
+                f"{self._run_dir} is not a directory of this user.",
+                what_next="Remove it, or set TMPDIR to a directory that only this user can write.",
+            )
+        self._run_dir.chmod(0o700)
 
     def _start_process(
         self, folder: Path, node: Path, spec: SandboxSpec, listener: ChannelListener

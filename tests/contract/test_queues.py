@@ -5,14 +5,21 @@ import asyncio
 import pytest
 
 from runtime.backends.queue_memory import MemoryQueue
+from runtime.errors import OverloadedError
 from runtime.ports import SystemClock
 from runtime.testing.queue import QueueContract, QueueFactory, ok_outcome, sample_job
+
+
+def memory_queue(max_jobs: int, max_jobs_per_space: int = 1000) -> MemoryQueue:
+    return MemoryQueue(
+        max_jobs=max_jobs, max_jobs_per_space=max_jobs_per_space, clock=SystemClock()
+    )
 
 
 class TestMemoryQueue(QueueContract):
     @pytest.fixture
     def queue_factory(self) -> QueueFactory:
-        return lambda max_jobs: MemoryQueue(max_jobs=max_jobs, clock=SystemClock())
+        return memory_queue
 
     async def test_spaces_take_turns(self, queue_factory: QueueFactory) -> None:
         queue = queue_factory(10)
@@ -28,8 +35,21 @@ class TestMemoryQueue(QueueContract):
             assert order == ["busy", "quiet", "busy", "busy"]
             await asyncio.gather(*calls)
 
+    async def test_a_busy_space_is_refused_before_it_keeps_the_others_out(self) -> None:
+        queue = memory_queue(10, max_jobs_per_space=2)
+        async with queue.open():
+            calls = [asyncio.create_task(queue.call(sample_job("busy"))) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError, match="space busy"):
+                await queue.call(sample_job("busy"))
+            calls.append(asyncio.create_task(queue.call(sample_job("quiet"))))
+            for _ in calls:
+                delivery = await queue.take()
+                await delivery.finish(ok_outcome(delivery.job))
+            assert all(outcome.ok for outcome in await asyncio.gather(*calls))
+
     async def test_nothing_is_left_after_many_ends(self) -> None:
-        queue = MemoryQueue(max_jobs=1000, clock=SystemClock())
+        queue = memory_queue(1000)
         async with queue.open():
             calls = [asyncio.create_task(queue.call(sample_job(wait_ms=1))) for _ in range(200)]
             await asyncio.sleep(0)

@@ -395,3 +395,31 @@ def test_without_pidfds_a_thread_watches(
         assert entries(folder / "run") == []
 
     run_on(loop_factory, main())
+
+
+@pytest.mark.parametrize("what", ["link", "foreign"])
+async def test_a_run_directory_that_is_not_ours_is_refused(folder: Path, what: str) -> None:
+    spawner = spawner_in(folder)
+    run_dir = folder / "run"
+    elsewhere = folder / "elsewhere"
+    precious = elsewhere / "sb-one"
+    precious.mkdir(parents=True)
+    if what == "link":
+        run_dir.symlink_to(elsewhere)
+    elif os.geteuid() != 0:
+        pytest.skip("only root can make a folder of somebody else")
+    else:
+        run_dir.mkdir()
+        os.chown(run_dir, 65534, 65534)
+    with pytest.raises(SandboxError, match="not a directory of this user"):
+        await spawner.start()
+    assert precious.exists()
+
+
+async def test_an_open_run_directory_of_ours_is_closed(folder: Path) -> None:
+    spawner = spawner_in(folder)
+    run_dir = folder / "run"
+    run_dir.mkdir(mode=0o777)
+    await spawner.start()
+    assert run_dir.stat().st_mode & 0o777 == 0o700
+    await spawner.stop()
