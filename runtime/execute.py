@@ -16,7 +16,7 @@ import structlog
 
 from runtime.errors import OursError
 from runtime.messages import Bill, InvocationRecord, Job, Outcome
-from runtime.pool import Lease, SandboxPool
+from runtime.pool import Lease, PoolFullError, SandboxPool
 from runtime.pool_state import SandboxClass, SandboxKey
 from runtime.ports import Clock, RecordSink
 from runtime.slots import Slot
@@ -105,8 +105,13 @@ class Executor:
             lease = await self._pool.lease(self._key(job), job, host)
             run.began = self._clock.monotonic()
             ending = lease.failed or await self._invoke(lease, job, host)
-        except OursError as error:
+        except PoolFullError as error:
             ending = _our_ending(OutcomeKind.REFUSED, error.code, str(error))
+        except OursError as error:
+            ending = _our_ending(OutcomeKind.SANDBOX_LOST, error.code, str(error))
+            _log.error(
+                "code_not_available", function=job.function, space=job.space_id, error=str(error)
+            )
         except SandboxError as error:
             ending = _our_ending(OutcomeKind.SANDBOX_LOST, "SandboxError", str(error))
             _log.error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Literal
@@ -40,4 +41,7 @@ def configure_log(*, log_format: Literal["auto", "json", "text"], level: str) ->
 
 
 def _render_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> bytes:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # lone surrogates from outside; a log line must never fail
+        return json.dumps(event, default=str).encode()

@@ -177,6 +177,9 @@ class SandboxPool:
                 limits=self._limits,
             )
             sandbox = await self._spawner.spawn(spec)
+        except OSError as error:  # descriptors or processes are used up
+            self._state.ended(sandbox_id)
+            raise SandboxError(f"sandbox {sandbox_id} cannot be started: {error}.") from error
         except BaseException:
             self._state.ended(sandbox_id)
             raise

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from runtime.errors import UnavailableError
+from runtime.errors import YunhanError
 from runtime.messages import Function, Space, SpaceStatus
 from runtime.ports import Clock, ControlStore
 from runtime.sealing import SecretBox
@@ -23,6 +23,8 @@ from runtime.services.space_editor import unknown_space
 from runtime.services.space_keys import client_secret_context
 
 _log = structlog.get_logger(__name__)
+
+_SPACE_ID_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class SpaceDirectory:
         self._cached: OrderedDict[str, _Cached] = OrderedDict()
         self._loading: dict[str, asyncio.Lock] = {}
         self._changes = 0
+        self._changed: set[str] = set()
+        """Invalidated since the last poll: their sandboxes may have to go though nobody calls."""
         self.on_read: Callable[[str, SpaceView | None], None] = lambda _id, _view: None
 
     def __len__(self) -> int:
@@ -75,6 +79,8 @@ class SpaceDirectory:
         """The space as it was at most `max_age_s` ago.
 
         Raises NotFoundError (InvalidSpaceId.NotFound) or UnavailableError."""
+        if len(space_id) > _SPACE_ID_MAX or not space_id.isascii():  # anybody may send anything
+            raise unknown_space(space_id)
         cached = self._fresh(space_id)
         if cached is None:
             cached = await self._load(space_id)
@@ -85,7 +91,8 @@ class SpaceDirectory:
     def invalidate(self, space_id: str) -> None:
         """Forget what is known of a space; the next call reads it."""
         self._changes += 1
-        self._cached.pop(space_id, None)
+        if self._cached.pop(space_id, None) is not None:
+            self._changed.add(space_id)
 
     async def run(self) -> None:
         """Poll for ever. A database that does not answer is logged and tried again."""
@@ -93,16 +100,14 @@ class SpaceDirectory:
             await asyncio.sleep(self._poll_s)
             try:
                 await self.poll()
-            except UnavailableError as error:
+            except YunhanError as error:
                 _log.warning("control_poll_failed", error=str(error))
 
     async def poll(self) -> None:
         """Compare every cached space once. Raises UnavailableError."""
         began = self._clock.monotonic()
-        known = list(self._cached)
-        if not known:
-            return
-        stored = await self._store.revisions(known)
+        known = [space_id for space_id, cached in self._cached.items() if cached.view is not None]
+        stored = await self._store.revisions(known) if known else {}
         for space_id in known:
             cached = self._cached.get(space_id)
             if cached is None:
@@ -112,6 +117,10 @@ class SpaceDirectory:
                 cached.checked = max(cached.checked, began)
             else:
                 self.invalidate(space_id)
+        changed, self._changed = self._changed, set()
+        for space_id in changed:
+            if self._fresh(space_id) is None:
+                await self._load(space_id)
 
     def _fresh(self, space_id: str) -> _Cached | None:
         cached = self._cached.get(space_id)

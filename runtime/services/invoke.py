@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.errors import InvalidParameterError, NotFoundError, UnavailableError
+from runtime.errors import InvalidParameterError, NotFoundError, OverloadedError, UnavailableError
 from runtime.ids import new_job_id
 from runtime.messages import (
     Code,
@@ -16,8 +16,10 @@ from runtime.messages import (
     Source,
     SpaceStatus,
 )
-from runtime.ports import Queue
+from runtime.ports import Clock, Queue, RecordSink
 from runtime.services.directory import SpaceDirectory, SpaceView
+from runtime.services.unstarted import record_unstarted
+from sandbox.api import Fault, OutcomeKind
 
 _NOBODY = Principal()
 
@@ -99,8 +101,18 @@ class EndUser:
 class InvokeService:
     """Calls from outside: the job goes through the queue."""
 
-    def __init__(self, *, directory: SpaceDirectory, queue: Queue, jobs: JobFactory) -> None:
+    def __init__(
+        self,
+        *,
+        directory: SpaceDirectory,
+        queue: Queue,
+        jobs: JobFactory,
+        records: RecordSink,
+        clock: Clock,
+    ) -> None:
         self._directory = directory
+        self._records = records
+        self._clock = clock
         self._queue = queue
         self._jobs = jobs
         self.accepting = True
@@ -147,7 +159,16 @@ class InvokeService:
     async def _call(self, job: Job) -> Outcome:
         if not self.accepting:
             raise UnavailableError("the program is stopping; try again")
-        return await self._queue.call(job)
+        try:
+            outcome = await self._queue.call(job)
+        except OverloadedError as error:
+            fault = Fault(name="Refused", message=error.message, code=error.code)
+            refused = Outcome(request_id=job.request_id, kind=OutcomeKind.REFUSED, fault=fault)
+            record_unstarted(self._records, job, refused, self._clock)
+            raise
+        if outcome.kind is OutcomeKind.EXPIRED:
+            record_unstarted(self._records, job, outcome, self._clock)
+        return outcome
 
 
 def require_running(space: SpaceView) -> None:

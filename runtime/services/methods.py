@@ -72,7 +72,12 @@ def parse_invoke(params: Mapping[str, Any]) -> InvokeParams:
     if not isinstance(function, str) or not function:
         raise InvalidParameterError("functionTarget", "functionTarget must name a function")
     args = params.get("functionArgs")
-    return InvokeParams(function[:256], b"{}" if args is None else write_json(args))
+    try:
+        return InvokeParams(function[:256], b"{}" if args is None else write_json(args))
+    except (RecursionError, ValueError):
+        raise InvalidParameterError(
+            "functionArgs", "functionArgs is nested too deeply", code="InvalidParams.Format"
+        ) from None
 
 
 def _bad_params(message: str) -> InvalidParameterError:

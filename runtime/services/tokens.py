@@ -19,10 +19,11 @@ from collections.abc import Sequence
 import orjson
 import structlog
 
-from runtime.errors import TokenError, UnavailableError
+from runtime.errors import TokenError, YunhanError
 from runtime.messages import Principal
 from runtime.ports import Clock, ControlStore, TokenKey
 from runtime.sealing import SecretBox
+from sandbox.json_text import dump_json
 
 _log = structlog.get_logger(__name__)
 
@@ -73,12 +74,12 @@ class TokenService:
             await asyncio.sleep(every_s)
             try:
                 await self.load()
-            except UnavailableError as error:
+            except YunhanError as error:
                 _log.warning("token_keys_not_read", error=str(error))
 
     def issue(self, space_id: str, principal: Principal) -> str:
         """A token for this user of this space, valid for `ttl_s`."""
-        payload = orjson.dumps(
+        payload = dump_json(
             {
                 "s": space_id,
                 "u": principal.user_id,

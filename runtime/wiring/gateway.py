@@ -112,7 +112,11 @@ async def build_gateway(
     )
     await tokens.load()
     invoker = InvokeService(
-        directory=common.directory, queue=common.adapters.queue, jobs=common.jobs
+        directory=common.directory,
+        queue=common.adapters.queue,
+        jobs=common.jobs,
+        records=common.records,
+        clock=common.clock,
     )
     blobs = CodeBlobs(control=common.adapters.control, files=common.adapters.files)
     management, uploads = _administration(common, invoker, blobs, endpoint)
@@ -131,7 +135,9 @@ async def build_gateway(
         download=uploads.download,
         health=health,
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_grace_s)
+    runner = web.AppRunner(
+        app, access_log=None, auto_decompress=False, shutdown_timeout=settings.drain_grace_s
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     return GatewayParts(

@@ -62,6 +62,8 @@ async def build_worker(common: Common, stack: AsyncExitStack) -> WorkerParts:
             node_majors=adapters.spawner.node_majors(),
         ),
         slots=slots,
+        records=common.records,
+        clock=common.clock,
     )
     calls.attach(worker.run_child)
     return WorkerParts(worker=worker, pool=pool, slots=slots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import time
@@ -156,6 +157,13 @@ def test_requests_that_are_refused(program: Program, space: tuple[str, str]) -> 
         ("no space", b"{}", "", "MissingParams"),
         ("space is a number", b'{"spaceId":5}', "", "InvalidParams.Format"),
         ("too large", b" " * (4 * 1024 * 1024), "", "RequestContentLength.Exceeded"),
+        (
+            "long space id",
+            b'{"spaceId":"' + b"x" * 2_500_000 + b'"}',
+            "",
+            "InvalidSpaceId.NotFound",
+        ),
+        ("lone surrogate", b'{"spaceId":"\\ud800"}', "", "InvalidSpaceId.NotFound"),
     ]
     for name, body, given, code in table:
         status, answer = post(program, body, {"x-serverless-sign": given})
@@ -163,8 +171,14 @@ def test_requests_that_are_refused(program: Program, space: tuple[str, str]) -> 
         assert answer["success"] is False, name
         assert answer["error"]["code"] == code, (name, answer)
         assert answer["error"]["message"], name
-    status, answer = post(program, good, {"x-serverless-sign": signature})
-    assert (status, answer["success"]) == (200, True)
+    bomb = gzip.compress(b" " * (256 * 1024 * 1024), compresslevel=9)
+    status, answer = post(program, bomb, {"content-encoding": "gzip"})
+    assert (status, answer["error"]["code"]) == (200, "RequestContentLength.Exceeded")
+    packed = gzip.compress(good)
+    for body, encoding in ((good, "identity"), (packed, "gzip")):
+        headers = {"x-serverless-sign": signature, "content-encoding": encoding}
+        status, answer = post(program, body, headers)
+        assert (status, answer["success"]) == (200, True)
 
 
 def test_a_slash_at_the_end_of_the_endpoint_works(program: Program, space: tuple[str, str]) -> None:

@@ -81,6 +81,8 @@ class SmallWorker:
                 node_majors=self.spawner.node_majors(),
             ),
             slots=self.slots,
+            records=self.records,
+            clock=clock,
         )
 
     @asynccontextmanager

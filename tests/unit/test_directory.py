@@ -165,8 +165,33 @@ async def test_unknown_spaces_are_remembered_too(store: WatchedStore, clock: Fak
             await spaces.get("mp-nobody")
     assert store.reads == 1
     await store.create_space(a_space("mp-nobody"))
-    await spaces.poll()
+    clock.advance(5.1)
     assert (await spaces.get("mp-nobody")).space_id == "mp-nobody"
+
+
+async def test_an_absurd_id_is_neither_kept_nor_asked_for(
+    store: WatchedStore, clock: FakeClock
+) -> None:
+    spaces = directory(store, clock)
+    with pytest.raises(NotFoundError) as refused:
+        await spaces.get("x" * 3_000_000)
+    assert len(refused.value.message) < 200
+    assert (len(spaces), store.reads) == (0, 0)
+
+
+async def test_an_invalidated_space_is_read_again_by_the_next_poll(
+    store: WatchedStore, clock: FakeClock
+) -> None:
+    spaces = directory(store, clock)
+    seen: list[bool] = []
+    await spaces.get("mp-1")
+    spaces.on_read = lambda _id, view: seen.append(view is not None)
+    await store.delete_space("mp-1")
+    spaces.invalidate("mp-1")
+    await spaces.poll()
+    assert seen == [False], (
+        "whoever keeps its sandboxes learns that it is gone, though nobody calls"
+    )
 
 
 async def test_memory_is_bounded(store: WatchedStore, clock: FakeClock) -> None:

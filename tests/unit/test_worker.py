@@ -252,6 +252,30 @@ async def test_stopping_without_grace_records_worker_lost() -> None:
     assert (await call).kind is OutcomeKind.WORKER_LOST
 
 
+async def test_children_that_wait_end_with_their_parent() -> None:
+    calls = ChildCalls()
+    small = calls.small = SmallWorker(slots=1, max_sandboxes=16, calls=calls)
+    go, started = asyncio.Event(), asyncio.Event()
+
+    async def leaf(_ctx: MemoryContext) -> Any:
+        started.set()
+        await go.wait()
+
+    async def parent(ctx: MemoryContext) -> Any:
+        for _ in range(5):
+            ctx.begin_call("leaf", {})
+        await started.wait()
+        return "parent is done"
+
+    small.spawner.functions["parent"] = parent
+    small.spawner.functions["leaf"] = leaf
+    async with small.open():
+        assert (await small.queue.call(sample_job(function="parent"))).ok
+        go.set()
+    kinds = sorted(record.kind for record in small.records if record.function == "leaf")
+    assert kinds == [OutcomeKind.CANCELLED] * 4 + [OutcomeKind.OK]
+
+
 class ChildCalls:
     """Service calls that run a child for every call."""
 
