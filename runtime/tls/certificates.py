@@ -34,6 +34,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from runtime.errors import InvalidParameterError
 
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for a certificate that is damaged somewhere."""
+
 CHAIN_PEM_MAX = 32 * 1024
 """Characters. A chain of four RSA-4096 certificates has 10,000."""
 KEY_PEM_MAX = 8 * 1024
@@ -118,7 +128,7 @@ def check_certificate(chain: str, key: str, *, domain: str, now_ms: int) -> Cert
         _check_order(certificates)
         _check_times(certificates, datetime.fromtimestamp(now_ms / 1000, UTC))
         _check_covers(certificates[0], name)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         # Parsing is lazy: a damaged extension or public key shows when it is asked for.
         raise _certificate_error("Malformed", f"cannot be read: {error}") from None
     private_key = _parse_key(key)
