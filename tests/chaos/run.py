@@ -143,7 +143,12 @@ def run(kills: int, deployments: int, calls: int, seed: int) -> Tally:
             tally.kills += 1
             program.start()
             for name, pending in life.pending.items():  # not acknowledged: find out which one it is
-                answer = management.invoke(space_id, name)
+                try:
+                    answer = management.invoke(space_id, name)
+                except ManagementError:
+                    if name in acknowledged:  # what was acknowledged before must still be there
+                        tally.errors.append(f"{name} is gone after kill {tally.kills}")
+                    continue
                 if answer["Success"] and json.loads(answer["Result"])["v"] == pending:
                     acknowledged[name] = pending
             Life(management, space_id, tally, acknowledged).check_all()
