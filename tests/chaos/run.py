@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import urllib.error
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,8 +119,9 @@ def run(kills: int, deployments: int, calls: int, seed: int) -> Tally:
     dice = random.Random(seed)
     tally = Tally()
     acknowledged: dict[str, int] = {}
-    with tempfile.TemporaryDirectory(prefix="yunhan-chaos-") as folder:
+    with tempfile.TemporaryDirectory(prefix="yunhan-chaos-") as folder, ExitStack() as stack:
         program = Program(Path(folder) / "data", YUNHAN_SANDBOX="process").start()
+        stack.callback(program.kill)  # whatever happens here, it does not outlive us
         management = Management(program.endpoint, program.access_key())
         space_id, _ = management.space("chaos")
         version = 0
