@@ -193,30 +193,23 @@ class Executor:
         lines = list(host.lines)
         if ending.fault is not None:
             lines.append(_fault_line(ending, self._clock.now_ms()))
-        self._records.append(
-            InvocationRecord(
-                request_id=job.request_id,
-                job_id=job.job_id,
-                space_id=job.space_id,
-                function=job.function,
-                deployment_id=job.code.deployment_id,
-                source=job.source,
-                started_ms=run.started_ms,
-                kind=ending.kind,
-                fault=ending.fault,
-                bill=bill,
-                lines=tuple(lines),
-                lines_cut=host.cut,
-                parent_request_id=job.parent_request_id,
-            )
-        )
-        return Outcome(
+        outcome = Outcome(
             request_id=job.request_id,
             kind=ending.kind,
             value=ending.value,
             fault=ending.fault,
             bill=bill,
         )
+        self._records.append(
+            InvocationRecord.of(
+                job,
+                outcome,
+                started_ms=run.started_ms,
+                lines=tuple(lines),
+                lines_cut=host.cut,
+            )
+        )
+        return outcome
 
 
 def worker_lost(request_id: str) -> Outcome:

@@ -140,6 +140,33 @@ class InvocationRecord:
     lines_cut: bool
     parent_request_id: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        outcome: Outcome,
+        *,
+        started_ms: int,
+        lines: tuple[LogLine, ...],
+        lines_cut: bool = False,
+    ) -> InvocationRecord:
+        """The record of a job that ended like this."""
+        return cls(
+            request_id=job.request_id,
+            job_id=job.job_id,
+            space_id=job.space_id,
+            function=job.function,
+            deployment_id=job.code.deployment_id,
+            source=job.source,
+            started_ms=started_ms,
+            kind=outcome.kind,
+            fault=outcome.fault,
+            bill=outcome.bill,
+            lines=lines,
+            lines_cut=lines_cut,
+            parent_request_id=job.parent_request_id,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
