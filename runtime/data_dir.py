@@ -8,6 +8,7 @@ documents/         the embedded document databases
 files/             the local file store
 code/              unpacked deployments
     spool/             uploads under way
+tls/               the local authority and the gateway's own certificate
 package.json       empty, see `own`
 """
 
@@ -61,6 +62,7 @@ class DataDir:
         self.documents = self.root / "documents"
         self.files = self.root / "files"
         self.code = self.root / "code"
+        self.tls = self.root / "tls"
         self._spool = self.root / "spool"
         self._access_key = self.root / "access-key.json"
         self._running = self.root / "running.json"

@@ -6,8 +6,8 @@
 
 What a *function* did is never an exception here: it is an `Outcome`.
 
-`code` is what `/client` and `/server` answer (spec: functions (g)); the management API and the
-HTTP trigger map it in `runtime.gateway.errors`, the only place that knows HTTP statuses.
+`code` is what `/client` and `/server` answer (spec: functions (g)); HTTP statuses are
+made of it in `runtime.gateway.management.answers` and `runtime.gateway.triggers.answers`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ class NotFoundError(CallerError):
 
 class ConflictError(CallerError):
     """Something that the caller wants to make exists already, or changed meanwhile."""
+
+
+class DomainTakenError(CallerError):
+    """A custom domain belongs to another space already."""
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(
+            "CustomDomainAlreadyExists",
+            f"the domain {domain} belongs to another space; remove it there first",
+        )
 
 
 class InvalidParameterError(CallerError):

@@ -147,6 +147,7 @@ class Executor:
                     args=job.args,
                     env=job.function_env(),
                     timeout_s=job.limits.timeout_s,
+                    trigger_path=job.trigger_path,
                 ),
                 host,
             )

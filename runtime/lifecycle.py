@@ -19,7 +19,7 @@ import structlog
 
 from runtime.data_dir import DataDir
 from runtime.settings import Settings, reserved_in
-from runtime.wiring.gateway import bind_address
+from runtime.wiring.listeners import bind_addresses
 from runtime.wiring.program import Program, build_up
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ def run_up(settings: Settings) -> int:
 async def _up(settings: Settings) -> int:
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
-        address = stack.enter_context(bind_address(settings))
+        addresses = stack.enter_context(bind_addresses(settings))
         program = await build_up(settings, stack)
         parts = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [
@@ -50,7 +50,7 @@ async def _up(settings: Settings) -> int:
         ]
         tasks.append(parts.create_task(program.gateway.sweep(), name="sweep code packages"))
         stack.callback(lambda: [task.cancel() for task in tasks])
-        await program.gateway.listen(address)
+        await program.gateway.listen(addresses)
         endpoint = program.gateway.endpoint
         stack.enter_context(DataDir(settings.data_dir).announce(endpoint))
         _log.info("ready", endpoint=endpoint, rung=program.rung)

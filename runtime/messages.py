@@ -62,6 +62,8 @@ class Job:
     args: bytes
     """JSON text (UTF-8) that becomes `ctx.args`."""
     source: Source
+    trigger_path: str | None = None
+    """The path of the HTTP trigger that matched; None from anywhere else."""
     principal: Principal = field(default_factory=Principal)
     client_ip: str | None = None
     user_agent: str | None = None
@@ -195,6 +197,23 @@ class SpaceStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpTriggerConfig:
+    """What a space says about its HTTP triggers (spec: management API §5).
+
+    `custom_domain` is a host name in lower case, empty for none; no two spaces have the same. Its
+    certificate may be missing: a proxy before us may have it. The key is ciphertext (`runtime.sealing`).
+    Bounds of bodies in bytes; None = the installation's default.
+    """
+
+    enabled: bool = False
+    custom_domain: str = ""
+    certificate_pem: str = ""
+    certificate_key_sealed: bytes = field(default=b"", repr=False)
+    request_max_bytes: int | None = None
+    response_max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
     """A tenant with all its functions: the one aggregate of the control plane.
 
@@ -214,6 +233,7 @@ class Space:
     modified_ms: int
     revision: int = 1
     functions: Mapping[str, Function] = field(default_factory=dict)
+    http_triggers: HttpTriggerConfig = field(default_factory=HttpTriggerConfig)
 
 
 class DeploymentStatus(StrEnum):

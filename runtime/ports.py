@@ -141,12 +141,22 @@ class TokenKey:
     created_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomDomain:
+    """Which space a custom domain belongs to, and the stored revision of that space."""
+
+    domain: str
+    space_id: str
+    revision: int
+
+
 class ControlStore(ABC):
     """Spaces (with their functions), deployments and token keys: the durable control plane."""
 
     @abstractmethod
     async def create_space(self, space: Space) -> None:
-        """Raises ConflictError when the id exists."""
+        """Raises ConflictError when the id exists, DomainTakenError when another space has its custom
+        domain."""
 
     @abstractmethod
     async def read_space(self, space_id: str) -> Space | None: ...
@@ -155,7 +165,12 @@ class ControlStore(ABC):
     async def replace_space(self, space: Space) -> None:
         """Compare-and-set: stores `space` when the stored revision is `space.revision - 1`.
 
-        Raises ConflictError when it is another, NotFoundError when the space is gone."""
+        Raises ConflictError when it is another, NotFoundError when the space is gone, DomainTakenError
+        when another space has its custom domain."""
+
+    @abstractmethod
+    async def custom_domains(self) -> Sequence[CustomDomain]:
+        """Of all spaces that have one, in any order."""
 
     @abstractmethod
     async def delete_space(self, space_id: str) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime.setting_fields import (
+    HOST_NAME,
     SHOWN_MAX,
     allowed,
     own_words,
@@ -39,8 +40,6 @@ MIB = 1024 * 1024
 
 RESERVED = frozenset(
     {
-        "https",
-        "trigger_domain",
         "docker_runtime",
         "redis_url",
         "egress_allow",
@@ -76,8 +75,28 @@ class Settings(BaseSettings):
         Path(".yunhan"), "path", "everything that this program keeps on this machine"
     )
     http: str = setting("127.0.0.1:8700", "host:port", "address of the gateway's HTTP listener")
+    https: str = setting(
+        "127.0.0.1:8743",
+        "host:port",
+        "address of the HTTPS listener; empty = none, a proxy before us ends TLS",
+    )
     public_url: str = setting(
         "", "URL", "endpoint that clients reach, behind a proxy; empty = the HTTP listener"
+    )
+    trigger_domain: str = setting(
+        "fn.localhost", "host name", "HTTP triggers of a space answer at {space id}.{this domain}"
+    )
+    trigger_public_port: int = setting(
+        0,
+        "port",
+        "HTTPS port at which clients reach triggers, behind a proxy; 0 = that of YUNHAN_HTTPS",
+        ge=0,
+        le=65535,
+    )
+    trigger_custom_domain_inline: bool = setting(
+        True,  # noqa: FBT003 - a default like the others
+        "boolean",
+        "on custom domains functions choose content-disposition; false = always attachment",
     )
     documents_url: str = setting(
         "embedded:", "URL", "document database: embedded: or mongodb://..."
@@ -145,6 +164,18 @@ class Settings(BaseSettings):
     management_body_max_bytes: int = setting(
         8 * MIB, "bytes", "HTTP body of a management request", ge=1
     )
+    trigger_path_max: int = setting(
+        128, "characters", "longest path of an HTTP trigger", ge=5, le=4096
+    )
+    trigger_request_max_bytes: int = setting(
+        4096, "bytes", "body of a request to an HTTP trigger, unless its space says otherwise", ge=1
+    )
+    trigger_response_max_bytes: int = setting(
+        4096, "bytes", "body of an HTTP trigger's answer, unless its space says otherwise", ge=1
+    )
+    trigger_body_max_bytes: int = setting(
+        1 * MIB, "bytes", "what a space may raise these two to", ge=1
+    )
     timeout_sync_max_s: int = setting(
         900, "s", "longest run of a synchronous call, whatever its function asks for", ge=1, le=900
     )
@@ -153,6 +184,34 @@ class Settings(BaseSettings):
     )
     call_depth_max: int = setting(
         8, "count", "how deep functions may call functions; deeper is refused", ge=1, le=64
+    )
+
+    # connections
+    connections_max: int = setting(
+        4096, "count", "open connections of all clients; more are refused", ge=1
+    )
+    head_timeout_s: float = setting(
+        10.0, "s", "longest wait for the head of a new connection's first request", gt=0
+    )
+    head_fields_max: int = setting(64, "count", "header fields of one request", ge=1)
+    head_field_max_bytes: int = setting(
+        8190, "bytes", "one header field, or the first line of a request", ge=256
+    )
+    keepalive_s: float = setting(
+        75.0, "s", "longest wait for the next request on a connection; longer than a proxy's", gt=0
+    )
+    write_stall_s: float = setting(
+        30.0, "s", "a client that takes nothing of its answer for this time is cut off", gt=0
+    )
+    tls_handshake_timeout_s: float = setting(10.0, "s", "longest TLS handshake", gt=0)
+    tls_handshakes_max: int = setting(
+        128, "count", "TLS handshakes under way; further clients wait in the backlog", ge=1
+    )
+    tls_contexts_max: int = setting(
+        1000, "count", "certificates of custom domains kept ready for handshakes", ge=1
+    )
+    tls_renew_check_s: float = setting(
+        3600.0, "s", "how often it is looked whether our own certificate expires soon", gt=0
     )
 
     # code packages
@@ -250,6 +309,20 @@ class Settings(BaseSettings):
         split_address(value)
         return value
 
+    @field_validator("https")
+    @classmethod
+    def _an_address_or_none(cls, value: str) -> str:
+        if value:
+            split_address(value)
+        return value
+
+    @field_validator("trigger_domain")
+    @classmethod
+    def _a_domain(cls, value: str) -> str:
+        if not HOST_NAME.fullmatch(value):
+            raise ValueError("a host name in lower case, e.g. fn.example.com")
+        return value
+
     @field_validator("data_dir", "master_key_file", mode="before")
     @classmethod
     def _a_path(cls, value: Any) -> Any:
@@ -269,6 +342,13 @@ class Settings(BaseSettings):
                 f"YUNHAN_CONTROL_POLL_S={self.control_poll_s} must be smaller than"
                 f" YUNHAN_CONTROL_MAX_AGE_S={self.control_max_age_s}"
             )
+        if self.trigger_body_max_bytes < max(
+            self.trigger_request_max_bytes, self.trigger_response_max_bytes
+        ):
+            raise ValueError(
+                f"YUNHAN_TRIGGER_BODY_MAX_BYTES={self.trigger_body_max_bytes} must not be smaller than"
+                " YUNHAN_TRIGGER_REQUEST_MAX_BYTES and YUNHAN_TRIGGER_RESPONSE_MAX_BYTES"
+            )
         if self.space_name_min > self.space_name_max:
             raise ValueError(
                 f"YUNHAN_SPACE_NAME_MIN={self.space_name_min} must not be greater than"
@@ -280,6 +360,11 @@ class Settings(BaseSettings):
     def http_address(self) -> tuple[str, int]:
         """Host (an IPv6 address without its brackets) and port of `http`."""
         return split_address(self.http)
+
+    @property
+    def https_address(self) -> tuple[str, int] | None:
+        """As `http_address`; None when there is no HTTPS listener."""
+        return split_address(self.https) if self.https else None
 
     @property
     def production(self) -> bool:

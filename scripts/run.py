@@ -33,6 +33,8 @@ from runtime.settings import Settings
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SPACE = "demo"
+WITH_TRIGGER = ("form", "page", "redirect", "webhook")
+"""Examples that answer HTTP requests, at /http/NAME."""
 START_TIMEOUT_S = 60.0
 LOG_TIMEOUT_S = 15.0
 STOP_EXTRA_S = 30.0
@@ -76,7 +78,9 @@ def main() -> int:
             show_first_call(client, note.space_id)
             print(f"endpoint       {keys['endpoint']}")
             print(f"space id       {keys['spaceId']}")
-            print(f"client secret  {keys['clientSecret']}", flush=True)
+            print(f"client secret  {keys['clientSecret']}")
+            triggers = client.call("YunhanDescribeHttpTriggerConfig", {"SpaceId": note.space_id})
+            print(f"HTTP triggers  {triggers['PathEndpoint']}/http/page", flush=True)
             if once:
                 return stop(program, settings)
             return serve(program)
@@ -148,10 +152,19 @@ def deploy_examples(client: ManagementClient, note: Note) -> None:
                 continue
             say(f"deploying examples/{name}")
             deployed = publish(client, note.space_id, name, packed, _no_progress)
+        if name in WITH_TRIGGER:
+            open_trigger(client, note.space_id, name)
         note.functions[name] = {
             "digest": deployed.digest,
             "deploymentId": deployed.deployment_id,
         }
+
+
+def open_trigger(client: ManagementClient, space_id: str, function: str) -> None:
+    """Let a function answer HTTP requests, and the space too."""
+    path = f"/http/{function}"
+    client.call("UpdateFunction", {"SpaceId": space_id, "Name": function, "HttpTriggerPath": path})
+    client.call("UpdateHttpTriggerConfig", {"SpaceId": space_id, "EnableService": True})
 
 
 def is_live(client: ManagementClient, note: Note, function: str, digest: str) -> bool:

@@ -2,20 +2,33 @@
 
 Documents carry the names of the dataclass fields; the id is `_id`. Reading is tolerant, so that two
 versions of the program can share a database: unknown fields are ignored, missing ones take the default.
-A missing field without a default, or an unknown status, is an error: guessing could open what is closed.
+A missing field without a default, an unknown status, or a setting of HTTP triggers of another kind than
+ours is an error: guessing could open what is closed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from runtime.errors import OursError
-from runtime.messages import Deployment, DeploymentStatus, Function, Space, SpaceStatus
-from runtime.ports import TokenKey
+from runtime.messages import (
+    Deployment,
+    DeploymentStatus,
+    Function,
+    HttpTriggerConfig,
+    Space,
+    SpaceStatus,
+)
+from runtime.ports import CustomDomain, TokenKey
 
 Document = dict[str, Any]
+
+CUSTOM_DOMAIN = "http_triggers.custom_domain"
+"""Path of a space's custom domain. Spaces without one have no such field, so an index leaves them out."""
+
+_HTTP_TRIGGER_KINDS = get_type_hints(HttpTriggerConfig)
 
 
 def space_to_document(space: Space) -> Document:
@@ -23,6 +36,9 @@ def space_to_document(space: Space) -> Document:
     document = {f.name: getattr(space, f.name) for f in fields(space) if f.name != "space_id"}
     document["status"] = space.status.value
     document["functions"] = [asdict(function) for function in space.functions.values()]
+    document["http_triggers"] = asdict(space.http_triggers)
+    if not space.http_triggers.custom_domain:
+        del document["http_triggers"]["custom_domain"]
     return {"_id": space.space_id, **document}
 
 
@@ -34,9 +50,25 @@ def space_from_document(document: Mapping[str, Any]) -> Space:
             known["status"] = SpaceStatus(known["status"])
         functions = [Function(**_known(Function, each)) for each in known.get("functions", ())]
         known["functions"] = {function.name: function for function in functions}
+        if "http_triggers" in known:
+            known["http_triggers"] = _http_triggers(known["http_triggers"])
         return Space(**known)
     except (TypeError, ValueError) as error:
         raise _unreadable("space", document, error) from error
+
+
+def custom_domain_from_document(document: Mapping[str, Any]) -> CustomDomain:
+    """Of a space's document that has a custom domain; of the rest of it `revision` is enough.
+
+    Raises OursError for a document that makes none."""
+    try:
+        return CustomDomain(
+            domain=_http_triggers(document.get("http_triggers")).custom_domain,
+            space_id=document["_id"],
+            revision=int(document.get("revision", 1)),
+        )
+    except (TypeError, ValueError) as error:
+        raise _unreadable("custom domain of space", document, error) from error
 
 
 def deployment_to_document(deployment: Deployment) -> Document:
@@ -77,6 +109,18 @@ def _known(kind: type, document: Mapping[str, Any], identity: str | None = None)
     if identity is not None:
         known[identity] = document["_id"]
     return known
+
+
+def _http_triggers(stored: object) -> HttpTriggerConfig:
+    """Raises TypeError; its text holds no stored value, for one of them is a key."""
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"http_triggers is of kind {type(stored).__name__}")
+    known = _known(HttpTriggerConfig, stored)
+    for name, value in known.items():
+        kind = _HTTP_TRIGGER_KINDS[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"http_triggers.{name} is of kind {type(value).__name__}")
+    return HttpTriggerConfig(**known)
 
 
 def _plain(value: object) -> object:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from runtime.errors import ConflictError, NotFoundError
+from runtime.errors import ConflictError, DomainTakenError, NotFoundError
 from runtime.messages import Deployment, DeploymentStatus, Space
-from runtime.ports import ControlStore, TokenKey
+from runtime.ports import ControlStore, CustomDomain, TokenKey
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ class ControlMemory(ControlStore):
     async def create_space(self, space: Space) -> None:
         if space.space_id in self._spaces:
             raise ConflictError("AlreadyExists", f"space {space.space_id} exists already")
+        self._check_domain(space)
         self._spaces[space.space_id] = _copy(space)
 
     async def read_space(self, space_id: str) -> Space | None:
@@ -36,7 +37,15 @@ class ControlMemory(ControlStore):
             raise NotFoundError("SpaceNotFound", f"space {space.space_id} does not exist")
         if stored.revision != space.revision - 1:
             raise ConflictError("Conflict", f"space {space.space_id} was changed meanwhile")
+        self._check_domain(space)
         self._spaces[space.space_id] = _copy(space)
+
+    async def custom_domains(self) -> Sequence[CustomDomain]:
+        return [
+            CustomDomain(domain=domain, space_id=each.space_id, revision=each.revision)
+            for each in self._spaces.values()
+            if (domain := each.http_triggers.custom_domain)
+        ]
 
     async def delete_space(self, space_id: str) -> None:
         self._drop_deployments(lambda each: each.space_id == space_id)
@@ -115,6 +124,14 @@ class ControlMemory(ControlStore):
 
     async def delete_token_key(self, key_id: str) -> None:
         self._token_keys.pop(key_id, None)
+
+    def _check_domain(self, space: Space) -> None:
+        domain = space.http_triggers.custom_domain
+        if domain and any(
+            each.http_triggers.custom_domain == domain and each.space_id != space.space_id
+            for each in self._spaces.values()
+        ):
+            raise DomainTakenError(domain)
 
     def _drop_deployments(self, gone: Callable[[Deployment], bool]) -> None:
         self._deployments = {k: each for k, each in self._deployments.items() if not gone(each)}

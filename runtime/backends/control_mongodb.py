@@ -13,6 +13,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from runtime.backends.control_codec import (
+    CUSTOM_DOMAIN,
+    custom_domain_from_document,
     deployment_from_document,
     deployment_to_document,
     space_from_document,
@@ -21,14 +23,18 @@ from runtime.backends.control_codec import (
     token_key_to_document,
 )
 from runtime.backends.documents_mongodb import Document, translated
-from runtime.errors import ConflictError, NotFoundError
+from runtime.errors import ConflictError, DomainTakenError, NotFoundError
 from runtime.messages import Deployment, DeploymentStatus, Space
-from runtime.ports import ControlStore, TokenKey
+from runtime.ports import ControlStore, CustomDomain, TokenKey
 
 _IDS_AT_ONCE = 50
 """Ids in one `$in`: the embedded server's cost grows with the square (1,000 ids: 740 ms, 100: 12 ms)."""
 
 _NEWEST_FIRST = [("created_ms", DESCENDING), ("_id", DESCENDING)]
+
+_HAS_DOMAIN: Document = {CUSTOM_DOMAIN: {"$gt": ""}}
+"""Which spaces the index of custom domains holds. The query must say the same words: the embedded server
+takes a partial index only then, else it scans (1,000 spaces: 20 ms instead of 1 ms)."""
 
 
 class ControlMongodb(ControlStore):
@@ -42,7 +48,14 @@ class ControlMongodb(ControlStore):
     async def ensure_indexes(self) -> None:
         """Make what is missing. Idempotent. Raises UnavailableError."""
         with translated("make indexes of the control plane"):
-            await self._spaces.create_indexes([IndexModel(_NEWEST_FIRST)])
+            await self._spaces.create_indexes(
+                [
+                    IndexModel(_NEWEST_FIRST),
+                    IndexModel(
+                        [(CUSTOM_DOMAIN, 1)], unique=True, partialFilterExpression=_HAS_DOMAIN
+                    ),
+                ]
+            )
             await self._deployments.create_indexes(
                 [
                     IndexModel([("space_id", 1), ("function", 1), ("created_ms", DESCENDING)]),
@@ -55,6 +68,11 @@ class ControlMongodb(ControlStore):
             try:
                 await self._spaces.insert_one(space_to_document(space))
             except DuplicateKeyError:
+                # Not read from the error: where both the id and the domain are there, the embedded
+                # server names the domain.
+                domain = space.http_triggers.custom_domain
+                if domain and not await self._has_space(space.space_id):
+                    raise DomainTakenError(domain) from None
                 raise ConflictError(
                     "AlreadyExists", f"space {space.space_id} exists already"
                 ) from None
@@ -66,14 +84,25 @@ class ControlMongodb(ControlStore):
 
     async def replace_space(self, space: Space) -> None:
         with translated(f"replace space {space.space_id}"):
-            result = await self._spaces.replace_one(
-                {"_id": space.space_id, "revision": space.revision - 1}, space_to_document(space)
-            )
+            try:
+                result = await self._spaces.replace_one(
+                    {"_id": space.space_id, "revision": space.revision - 1},
+                    space_to_document(space),
+                )
+            except DuplicateKeyError:  # a replacement keeps its id: only the domain is left
+                raise DomainTakenError(space.http_triggers.custom_domain) from None
             if result.matched_count:
                 return
-            if await self._spaces.find_one({"_id": space.space_id}, {"_id": 1}) is None:
+            if not await self._has_space(space.space_id):
                 raise NotFoundError("SpaceNotFound", f"space {space.space_id} does not exist")
         raise ConflictError("Conflict", f"space {space.space_id} was changed meanwhile")
+
+    async def custom_domains(self) -> Sequence[CustomDomain]:
+        with translated("read custom domains"):
+            documents = await self._spaces.find(
+                _HAS_DOMAIN, {CUSTOM_DOMAIN: 1, "revision": 1}
+            ).to_list()
+        return [custom_domain_from_document(each) for each in documents]
 
     async def delete_space(self, space_id: str) -> None:
         with translated(f"delete space {space_id}"):
@@ -180,3 +209,6 @@ class ControlMongodb(ControlStore):
     async def delete_token_key(self, key_id: str) -> None:
         with translated(f"delete token key {key_id}"):
             await self._token_keys.delete_one({"_id": key_id})
+
+    async def _has_space(self, space_id: str) -> bool:
+        return await self._spaces.find_one({"_id": space_id}, {"_id": 1}) is not None

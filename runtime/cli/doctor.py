@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -11,14 +13,23 @@ from runtime.cli.connection import read_settings
 from runtime.cli.options import json_option
 from runtime.cli.output import print_json
 
+_PLATFORMS = {
+    "Debian, Ubuntu": "Linux",
+    "Fedora, RHEL": "Linux",
+    "macOS": "Darwin",
+    "Windows": "Windows",
+}
+"""Which ways are for one platform only, as `platform.system()` calls it."""
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command
+@click.option("--verbose", is_flag=True, help="Also what is to be done on other platforms.")
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(verbose: bool, as_json: bool) -> None:
     """Examine this machine and say what Yunhan finds. Exit code 1 when something is wrong."""
-    from runtime.cli.doctor_checks import State, examine
+    from runtime.cli.doctor_checks import examine
+    from runtime.cli.doctor_findings import State
 
     findings = list(examine(read_settings(pass_over_unknown=True)))
     wrong = any(finding.state is State.PROBLEM for finding in findings)
@@ -31,4 +42,13 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{finding.name}: {finding.text}")
             if finding.next_step:
                 click.echo(f"{'':<8}-> {finding.next_step}")
+            for name, way in _ways_here(finding.ways, verbose=verbose).items():
+                click.echo(f"{'':<11}{name}: {way}")
     sys.exit(1 if wrong else 0)
+
+
+def _ways_here(ways: Mapping[str, str], *, verbose: bool) -> dict[str, str]:
+    here = platform.system()
+    return {
+        name: way for name, way in ways.items() if verbose or _PLATFORMS.get(name, here) == here
+    }

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import platform
 import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from runtime.cli.client import ManagementClient
 from runtime.cli.connection import access_of, find_connection, find_key
+from runtime.cli.doctor_addresses import check_address, check_https_address
+from runtime.cli.doctor_findings import Finding, State
+from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, check_trigger_names
 from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
 from runtime.settings import Settings, reserved_in, unknown_in
@@ -27,24 +27,6 @@ from sandbox.node_runtimes import find_node_runtimes
 _CONNECT_TIMEOUT_S = 3.0
 _EMBEDDED_PROGRAM = "secantusd-py"
 _FREE_DISK_MIN_BYTES = 1024**3
-
-
-class State(StrEnum):
-    """How grave a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    name: str
-    state: State
-    text: str
-    next_step: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -59,6 +41,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
         check_key,
         check_program,
         check_address,
+        check_https_address,
+        check_local_ca,
+        check_trigger_domain,
+        check_trigger_names,
     )
     for check in checks:
         yield check(settings)
@@ -234,26 +220,3 @@ def check_program(settings: Settings) -> Finding:
             next_step=f"{client.endpoint}/readyz says why.",
         )
     return Finding(name="program", state=State.OK, text=f"ready at {client.endpoint}")
-
-
-def check_address(settings: Settings) -> Finding:
-    """Whether the HTTP address is free, or taken by our own program."""
-    running = DataDir(settings.data_dir).read_running()
-    host, port = settings.http_address
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE and running is not None:
-            return Finding(
-                name="address", state=State.OK, text=f"{settings.http} is used by our program"
-            )
-        return Finding(
-            name="address",
-            state=State.PROBLEM,
-            text=f"{settings.http} cannot be used: {error}",
-            next_step="Set YUNHAN_HTTP to a free host:port.",
-        )
-    return Finding(name="address", state=State.OK, text=f"{settings.http} is free")

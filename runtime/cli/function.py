@@ -10,6 +10,7 @@ from runtime.cli.client import ManagementClient
 from runtime.cli.lookup import find_space_id, node_versions
 from runtime.cli.options import json_option, remote_command, space_option, yes_option
 from runtime.cli.output import local_time, note, print_fields, print_json, print_table
+from runtime.cli.trigger_config import address_fields, describe_triggers, off_note
 
 
 @click.group
@@ -31,7 +32,7 @@ def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ("Name", "Runtime", "Memory", "Timeout", "Concurrency", "Description"),
+        ("Name", "Runtime", "Memory", "Timeout", "Concurrency", "HTTP path", "Description"),
         [
             (
                 row["name"],
@@ -39,6 +40,7 @@ def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
                 f"{row['memoryMb']} MB",
                 f"{row['timeoutS']} s",
                 str(row["concurrency"]),
+                row["httpPath"],
                 row["desc"],
             )
             for row in rows
@@ -52,8 +54,8 @@ def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
 @json_option
 @remote_command
 def show(client: ManagementClient, name: str, space: str, as_json: bool) -> None:
-    """Show a function's settings and its live deployment."""
-    _show(describe_function(client, find_space_id(client, space), name), as_json=as_json)
+    """Show a function's settings, its live deployment and where it answers HTTP requests."""
+    _show(client, find_space_id(client, space), name, space=space, as_json=as_json)
 
 
 @function.command("set")
@@ -69,6 +71,11 @@ def show(client: ManagementClient, name: str, space: str, as_json: bool) -> None
 )
 @click.option("--runtime", metavar="NAME", help="Node.js version, e.g. nodejs20.")
 @click.option("--desc", metavar="TEXT", help="Description.")
+@click.option(
+    "--http-path",
+    metavar="PATH",
+    help="Answer HTTP requests to /http/... and what is below it; an empty text ends that.",
+)
 @json_option
 @remote_command
 def set_(  # noqa: PLR0917  # click passes options by name
@@ -80,6 +87,7 @@ def set_(  # noqa: PLR0917  # click passes options by name
     concurrency: int | None,
     runtime: str | None,
     desc: str | None,
+    http_path: str | None,
     as_json: bool,
 ) -> None:
     """Change what is given; the next call has it."""
@@ -89,12 +97,13 @@ def set_(  # noqa: PLR0917  # click passes options by name
         "InstanceConcurrency": concurrency,
         "Runtime": runtime,
         "Desc": desc,
+        "HttpTriggerPath": http_path,
     }
     if all(value is None for value in changes.values()):
         raise click.UsageError("say what to change, e.g. --memory 512")
     space_id = find_space_id(client, space)
     client.call("UpdateFunction", {"SpaceId": space_id, "Name": name, **changes})
-    _show(describe_function(client, space_id, name), as_json=as_json)
+    _show(client, space_id, name, space=space, as_json=as_json)
 
 
 @function.command
@@ -144,6 +153,7 @@ def _settings_of(item: dict[str, Any], versions: list[int]) -> dict[str, Any]:
         "memoryMb": _number(spec["Memory"]),
         "timeoutS": _number(spec["Timeout"]),
         "concurrency": int(spec["InstanceConcurrency"]),
+        "httpPath": item.get("HttpTriggerPath", ""),
         "createdAt": item.get("CreatedAt", ""),
         "modifiedAt": item.get("ModifiedAt", ""),
     }
@@ -159,10 +169,14 @@ def _number(text: object) -> int:
     return int("".join(character for character in str(text) if character.isdigit()))
 
 
-def _show(described: dict[str, Any], *, as_json: bool) -> None:
+def _show(client: ManagementClient, space_id: str, name: str, *, space: str, as_json: bool) -> None:
+    """`space` is what the user calls it."""
+    described = describe_function(client, space_id, name)
     if as_json:
         print_json(described)
         return
+    path = described["httpPath"]
+    triggers = describe_triggers(client, space_id) if path else None
     deployment = described["deployment"]
     print_fields(
         {
@@ -174,5 +188,9 @@ def _show(described: dict[str, Any], *, as_json: bool) -> None:
             "Concurrency": str(described["concurrency"]),
             "Modified": local_time(described["modifiedAt"]) if described["modifiedAt"] else "",
             "Deployment": deployment["deploymentId"] if deployment else "none: deploy one",
+            "HTTP path": path or "none",
+            **(address_fields(triggers, path) if triggers else {}),
         }
     )
+    if triggers and not triggers["enabled"]:
+        note(off_note(space))

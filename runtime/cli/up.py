@@ -22,10 +22,11 @@ def up() -> None:
     from runtime.observe import configure_log
     from runtime.sealing import MasterKeyError
     from runtime.settings import SettingsError
-    from runtime.wiring.gateway import StartError
+    from runtime.tls.local_ca import LocalCaError
+    from runtime.wiring.listeners import StartError
     from sandbox.api import SandboxError
 
-    plain = (DataDirError, MasterKeyError)  # they say themselves what to do
+    plain = (DataDirError, MasterKeyError, LocalCaError)  # they say themselves what to do
     examined = (SandboxError, YunhanError)
     settings = read_settings()
     configure_log(log_format=settings.log_format, level=settings.log_level)
@@ -36,7 +37,7 @@ def up() -> None:
         if isinstance(cause, SettingsError):
             raise SettingsCliError(f"{cause}") from error
         if isinstance(cause, StartError):
-            free = "Stop that program, or set YUNHAN_HTTP to a free host:port."
+            free = f"Stop that program, or set {cause.variable} to a free host:port."
             raise CliError(f"{cause}", next_step=free) from error
         if isinstance(cause, plain):
             raise CliError(f"{cause}") from error

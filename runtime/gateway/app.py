@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from runtime.gateway.client_api import ClientApi
+from runtime.gateway.connections import request_began
 from runtime.gateway.health import HealthApi
-from runtime.gateway.request_id import add_request_id, request_id_of
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from runtime.gateway.request_id import add_own_headers, request_id_of
+from runtime.gateway.triggers.api import TriggerApi
 
 
 def make_app(
@@ -21,10 +20,12 @@ def make_app(
     upload: Handler,
     download: Handler,
     health: HealthApi,
+    triggers: TriggerApi,
 ) -> web.Application:
-    """All routes of one gateway."""
-    app = web.Application(middlewares=[_json_errors])
-    app.on_response_prepare.append(add_request_id)
+    """All routes of one gateway. Which requests are for triggers depends on the host name: they are taken out
+    before any route."""
+    app = web.Application(middlewares=[_triggers_first(triggers), _json_errors])
+    app.on_response_prepare.append(add_own_headers)
     app.router.add_post("/client", client.handle)
     # An endpoint with a trailing slash gives this path: the SDK only joins texts (client protocol §1).
     app.router.add_post("//client", client.handle)
@@ -36,6 +37,16 @@ def make_app(
     app.router.add_get("/readyz", health.readyz)
     app.router.add_get("/metrics", health.metrics)
     return app
+
+
+def _triggers_first(triggers: TriggerApi) -> Middleware:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_began(request)
+        address = triggers.address_of(request)
+        return await (handler(request) if address is None else triggers.handle(request, address))
+
+    return middleware
 
 
 @web.middleware

@@ -49,12 +49,20 @@ def _decoded(raw: bytes, encoding: str, max_bytes: int) -> bytes:
         return raw
     if encoding.lower() not in {"gzip", "deflate"}:
         raise CallerError("InvalidBody.Format", f"the encoding {encoding[:32]!r} is not known")
+    if not raw:
+        return raw
+    decompressor = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
     try:
-        body = zlib.decompressobj(wbits=_GZIP_OR_ZLIB).decompress(raw, max_bytes + 1)
+        body = decompressor.decompress(raw, max_bytes + 1)
     except zlib.error as error:
         raise CallerError("InvalidBody.Format", f"the body is not {encoding}: {error}") from None
     if len(body) > max_bytes:
         raise BodyTooLargeError(_too_large(max_bytes))
+    if not decompressor.eof or decompressor.unused_data:
+        raise CallerError(
+            "InvalidBody.Format",
+            f"the body is not one whole {encoding} stream: it ends too early or late",
+        )
     return body
 
 

@@ -19,7 +19,8 @@ def request_id_of(request: web.Request) -> str:
     return request_id
 
 
-async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler `on_response_prepare`."""
+async def add_own_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler `on_response_prepare`: the id, and a server name that tells no versions."""
     if HEADER not in response.headers:
         response.headers[HEADER] = request_id_of(request)
+    response.headers["Server"] = "yunhan"

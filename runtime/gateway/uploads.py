@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from runtime.errors import CallerError, ConflictError, OverloadedError, YunhanError
 from runtime.gateway.bodies import BodyTooLargeError
@@ -26,8 +27,6 @@ from runtime.ids import new_management_request_id
 from runtime.services.packages import PackageService, UploadedPackage
 
 _log = structlog.get_logger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from runtime.errors import YunhanError
-from runtime.messages import Function, Space, SpaceStatus
+from runtime.messages import Function, HttpTriggerConfig, Space, SpaceStatus
 from runtime.ports import Clock, ControlStore
 from runtime.sealing import SecretBox
 from runtime.services.space_editor import unknown_space
@@ -36,6 +36,9 @@ class SpaceView:
     client_secret: bytes = field(repr=False)
     public_key_pem: str
     functions: Mapping[str, Function]
+    http_triggers: HttpTriggerConfig
+    trigger_paths: Mapping[str, str]
+    """The function of each trigger path."""
     revision: int
 
 
@@ -161,5 +164,11 @@ class SpaceDirectory:
             ),
             public_key_pem=space.public_key_pem,
             functions=space.functions,
+            http_triggers=space.http_triggers,
+            trigger_paths={
+                function.http_path: name
+                for name, function in space.functions.items()
+                if function.http_path
+            },
             revision=space.revision,
         )

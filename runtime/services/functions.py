@@ -15,6 +15,7 @@ from runtime.services.function_rules import check_function
 from runtime.services.naming import check_desc, check_function_name
 from runtime.services.space_editor import SpaceEditor
 from runtime.settings import Settings
+from runtime.trigger.paths import check_trigger_path
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ class FunctionChange:
     timeout_s: int | None = None
     memory_mb: int | None = None
     concurrency: int | None = None
+    http_path: str | None = None
 
     def applied_to(self, function: Function) -> Function:
         return replace(
@@ -37,6 +39,7 @@ class FunctionChange:
             timeout_s=function.timeout_s if self.timeout_s is None else self.timeout_s,
             memory_mb=function.memory_mb if self.memory_mb is None else self.memory_mb,
             concurrency=function.concurrency if self.concurrency is None else self.concurrency,
+            http_path=function.http_path if self.http_path is None else self.http_path,
         )
 
 
@@ -92,6 +95,7 @@ class FunctionService:
                     f"space {space_id} has {len(space.functions)} functions,"
                     " the limit (YUNHAN_FUNCTIONS_PER_SPACE_MAX)",
                 )
+            _check_path_is_free(space, function)
             return with_function(space, function)
 
         await self._editor.change(space_id, add)
@@ -121,6 +125,7 @@ class FunctionService:
             if changed == function:
                 return space
             self._check(changed)
+            _check_path_is_free(space, changed)
             return with_function(space, replace(changed, modified_ms=self._clock.now_ms()))
 
         return function_of(await self._editor.change(space_id, change), name)
@@ -156,3 +161,14 @@ class FunctionService:
     def _check(self, function: Function) -> None:
         check_desc(function.desc, self._settings)
         check_function(function)
+        if function.http_path:
+            check_trigger_path(function.http_path, max_characters=self._settings.trigger_path_max)
+
+
+def _check_path_is_free(space: Space, function: Function) -> None:
+    for other in space.functions.values():
+        if other.name != function.name and "" != other.http_path == function.http_path:
+            raise ConflictError(
+                "HttpTriggerPathAlreadyExists",
+                f"{function.http_path} is the path of function {other.name} in space {space.space_id}",
+            )

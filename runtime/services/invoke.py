@@ -19,6 +19,7 @@ from runtime.messages import (
 from runtime.ports import Clock, Queue, RecordSink
 from runtime.services.directory import SpaceDirectory, SpaceView
 from runtime.services.unstarted import record_unstarted
+from runtime.trigger.paths import TriggerMatch
 from sandbox.api import Fault, OutcomeKind
 
 _NOBODY = Principal()
@@ -42,6 +43,7 @@ class JobFactory:
         *,
         source: Source,
         request_id: str,
+        trigger_path: str | None = None,
         principal: Principal = _NOBODY,
         client_ip: str | None = None,
         user_agent: str | None = None,
@@ -52,9 +54,10 @@ class JobFactory:
         """A synchronous job. `args` is JSON text; `timeout_cap_s` shortens the function's own limit.
 
         Raises a CallerError for an unknown or undeployed function, a paused space or too large arguments.
+        A trigger's arguments are bounded by the bounds of HTTP requests: escaped, they may be longer.
         """
         require_running(space)
-        if len(args) > self._args_max_bytes:
+        if trigger_path is None and len(args) > self._args_max_bytes:
             raise InvalidParameterError(
                 "functionArgs",
                 f"the arguments for {function} have {len(args)} bytes,"
@@ -80,6 +83,7 @@ class JobFactory:
             ),
             args=args,
             source=source,
+            trigger_path=trigger_path,
             principal=principal,
             client_ip=client_ip,
             user_agent=user_agent,
@@ -153,6 +157,20 @@ class InvokeService:
             principal=user.principal,
             client_ip=user.client_ip,
             user_agent=user.user_agent,
+        )
+        return await self._call(job)
+
+    async def invoke_trigger(
+        self, space: SpaceView, match: TriggerMatch, args: bytes, *, request_id: str
+    ) -> Outcome:
+        """A request to an HTTP trigger; it has no user. Raises YunhanError when it was not run."""
+        job = self._jobs.make(
+            space,
+            match.function,
+            args,
+            source=Source.HTTP,
+            request_id=request_id,
+            trigger_path=match.path,
         )
         return await self._call(job)
 

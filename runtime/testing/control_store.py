@@ -9,41 +9,13 @@ import pytest
 
 from runtime.errors import ConflictError, NotFoundError
 from runtime.ids import new_deployment_id, new_space_id
-from runtime.messages import Deployment, DeploymentStatus, Function, Space, SpaceStatus
+from runtime.messages import DeploymentStatus, Function, HttpTriggerConfig, SpaceStatus
 from runtime.ports import ControlStore, TokenKey
-
-_NOW_MS = 1_700_000_000_000
-
-
-def sample_space(space_id: str | None = None, **changes: object) -> Space:
-    """A valid space."""
-    space = Space(
-        space_id=space_id or new_space_id(),
-        name="sample",
-        desc="描述",
-        client_secret_sealed=b"\x01\x00\xffclient",
-        private_key_sealed=b"\x01\x00\xffprivate",
-        public_key_pem="-----BEGIN PUBLIC KEY-----\n",
-        created_ms=_NOW_MS,
-        modified_ms=_NOW_MS,
-    )
-    return replace(space, **changes)  # type: ignore[arg-type]
+from runtime.testing.control_domains import CustomDomainContract
+from runtime.testing.control_samples import NOW_MS, sample_deployment, sample_space
 
 
-def sample_deployment(space_id: str, function: str = "hello", **changes: object) -> Deployment:
-    """A valid deployment that waits for its upload."""
-    deployment = Deployment(
-        deployment_id=new_deployment_id(),
-        space_id=space_id,
-        function=function,
-        version_no="1",
-        created_ms=_NOW_MS,
-        modified_ms=_NOW_MS,
-    )
-    return replace(deployment, **changes)  # type: ignore[arg-type]
-
-
-class ControlStoreContract:
+class ControlStoreContract(CustomDomainContract):
     """The rules of the port, as tests."""
 
     @pytest.fixture
@@ -59,7 +31,19 @@ class ControlStoreContract:
             )
             for name in ("hello", "with-dash", "with_underscore", "0")
         }
-        space = sample_space(functions=functions, status=SpaceStatus.PAUSED, revision=7)
+        http_triggers = HttpTriggerConfig(
+            enabled=True,
+            custom_domain="pay.example.com",
+            certificate_pem="-----BEGIN CERTIFICATE-----\n",
+            certificate_key_sealed=b"\x01\x00\xffkey",
+            request_max_bytes=8192,
+        )
+        space = sample_space(
+            functions=functions,
+            status=SpaceStatus.PAUSED,
+            revision=7,
+            http_triggers=http_triggers,
+        )
         await store.create_space(space)
         assert await store.read_space(space.space_id) == space
 
@@ -142,7 +126,7 @@ class ControlStoreContract:
         assert await store.read_space(space.space_id) is None
 
     async def test_spaces_are_listed_newest_first(self, store: ControlStore) -> None:
-        spaces = [sample_space(created_ms=_NOW_MS + i) for i in (2, 0, 3, 1)]
+        spaces = [sample_space(created_ms=NOW_MS + i) for i in (2, 0, 3, 1)]
         for space in spaces:
             await store.create_space(space)
         newest_first = sorted(spaces, key=lambda space: -space.created_ms)
@@ -159,7 +143,7 @@ class ControlStoreContract:
         assert pages == list(whole)
 
     async def test_only_the_named_spaces_are_listed(self, store: ControlStore) -> None:
-        spaces = [sample_space(created_ms=_NOW_MS + i) for i in range(3)]
+        spaces = [sample_space(created_ms=NOW_MS + i) for i in range(3)]
         for space in spaces:
             await store.create_space(space)
         ids = [spaces[0].space_id, new_space_id(), spaces[2].space_id]
@@ -225,7 +209,7 @@ class ControlStoreContract:
 
     async def test_deployments_are_listed_by_function_and_status(self, store: ControlStore) -> None:
         made = [
-            sample_deployment("mp-1", function, created_ms=_NOW_MS + i, status=status)
+            sample_deployment("mp-1", function, created_ms=NOW_MS + i, status=status)
             for i, (function, status) in enumerate(
                 [
                     ("a", DeploymentStatus.CREATED),
@@ -274,20 +258,20 @@ class ControlStoreContract:
 
     async def test_token_keys_newest_first(self, store: ControlStore) -> None:
         assert list(await store.token_keys()) == []
-        old = TokenKey(key_id="k1", sealed=b"\x00\x01", created_ms=_NOW_MS)
-        new = TokenKey(key_id="k0", sealed=b"\x00\x02", created_ms=_NOW_MS + 1)
+        old = TokenKey(key_id="k1", sealed=b"\x00\x01", created_ms=NOW_MS)
+        new = TokenKey(key_id="k0", sealed=b"\x00\x02", created_ms=NOW_MS + 1)
         await store.add_token_key(old)
         await store.add_token_key(new)
         assert list(await store.token_keys()) == [new, old]
 
     async def test_first_value_of_a_token_key_stays(self, store: ControlStore) -> None:
-        key = TokenKey(key_id="k1", sealed=b"first", created_ms=_NOW_MS)
+        key = TokenKey(key_id="k1", sealed=b"first", created_ms=NOW_MS)
         await store.add_token_key(key)
         await store.add_token_key(replace(key, sealed=b"second"))
         assert list(await store.token_keys()) == [key]
 
     async def test_token_key_is_deleted(self, store: ControlStore) -> None:
-        key = TokenKey(key_id="k1", sealed=b"x", created_ms=_NOW_MS)
+        key = TokenKey(key_id="k1", sealed=b"x", created_ms=NOW_MS)
         await store.add_token_key(key)
         await store.delete_token_key("k1")
         await store.delete_token_key("k1")

@@ -10,7 +10,6 @@ from urllib.parse import unquote_to_bytes
 from runtime.errors import InvalidParameterError
 
 PATH_PREFIX = "/http"
-PATH_MAX_CHARACTERS = 128
 
 _CHARACTERS = re.compile(r"[A-Za-z0-9/_.-]*")
 _DOT_SEGMENTS = frozenset({".", ".."})
@@ -29,7 +28,7 @@ class TriggerMatch:
     remainder: str
 
 
-def check_trigger_path(path: str, *, max_characters: int = PATH_MAX_CHARACTERS) -> None:
+def check_trigger_path(path: str, *, max_characters: int) -> None:
     """Raises InvalidParameterError, which names the first rule that `path` breaks.
 
     The guide wants `/http` at the start of the text, not as a segment of its own: `/httpfoo` is allowed.

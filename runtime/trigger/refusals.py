@@ -1,36 +1,15 @@
-"""Answers to requests that got no answer from a function: status, code and body, in one place.
-
-429 and 503 say that the function was not run, so that repeating is safe. 502 and 504 say that it was, or may
-have been: the code in the body tells whether it or we failed.
-"""
+"""Refusals of requests that break a rule of triggers: status, code and message."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.errors import CallerError, NotFoundError, OursError, YunhanError
-from runtime.messages import Outcome
-from runtime.services import envelope, sdk_errors
-from runtime.trigger.response import ATTACHMENT, JSON_TYPE, BadResponse, TriggerResponse
-from sandbox.api import OutcomeKind
+from runtime.errors import CallerError
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 BODY_ENCODINGS = ("gzip", "deflate")
-"""Compressions that the HTTP server takes off; what it knows beyond depends on its installation."""
-MESSAGE_MAX_CHARACTERS = 500
-
+"""Compressions of a request body that the gateway takes off (`runtime.gateway.bodies`)."""
 _QUOTED_MAX_CHARACTERS = 100
-
-_STATUS_OF_CODE = {
-    "RequestContentLength.Exceeded": 413,
-    "RequestTimeout": 408,  # the request's own bytes came too slowly
-}
-_STATUS_OF_KIND = {
-    OutcomeKind.TIMEOUT: 504,
-    OutcomeKind.EXPIRED: 503,
-    OutcomeKind.REFUSED: 503,
-}
-"""Every other kind is 502."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,61 +88,6 @@ def wrong_content_encoding(content_encoding: str | None) -> Refusal:
         message=f"a body may be compressed by {encodings}, not {_quoted(content_encoding or '')}",
         headers=(("accept-encoding", encodings),),
     )
-
-
-def internal() -> Refusal:
-    """A defect of ours; the log has the rest."""
-    return Refusal(status=500, code="InternalError", message="the request failed on our side")
-
-
-def of_error(error: YunhanError) -> Refusal:
-    """The answer to a request that raised before its function ran."""
-    if isinstance(error, RefusedError):
-        return error.refusal
-    if isinstance(error, OursError):
-        return _try_again(error.code, error.message, error.retry_after_s)
-    status = 404 if isinstance(error, NotFoundError) else _STATUS_OF_CODE.get(error.code, 400)
-    return Refusal(status=status, code=error.code, message=error.message)
-
-
-def of_outcome(outcome: Outcome, *, retry_after_s: int = 1) -> Refusal:
-    """The answer to a failed outcome. Raises ValueError for `ok`."""
-    code, message = sdk_errors.sdk_error(outcome)
-    status = _STATUS_OF_KIND.get(outcome.kind, 502)
-    if status == 503:
-        return _try_again(code, message, retry_after_s)
-    return Refusal(status=status, code=code, message=message)
-
-
-def of_bad_response(bad: BadResponse) -> Refusal:
-    """The answer when what the function returned cannot be sent."""
-    return Refusal(status=502, code=bad.code, message=bad.message)
-
-
-def refusal_body(code: str, message: str, request_id: str) -> bytes:
-    """The JSON text of every refusal. A function's error message is cut: it is not bounded like a body."""
-    if len(message) > MESSAGE_MAX_CHARACTERS:
-        message = f"{message[: MESSAGE_MAX_CHARACTERS - 1]}…"
-    return envelope.failure(code, message, request_id=request_id)
-
-
-def refusal_response(
-    refusal: Refusal, request_id: str, *, may_override_disposition: bool
-) -> TriggerResponse:
-    """The whole answer, in the same form as a function's."""
-    disposition = () if may_override_disposition else (ATTACHMENT,)
-    return TriggerResponse(
-        status=refusal.status,
-        headers=(("content-type", JSON_TYPE), *refusal.headers, *disposition),
-        body=refusal_body(refusal.code, refusal.message, request_id),
-    )
-
-
-def _try_again(code: str, message: str, retry_after_s: int | None) -> Refusal:
-    """Too many calls are 429, everything else that passes is 503."""
-    headers = () if retry_after_s is None else (("retry-after", str(retry_after_s)),)
-    status = 429 if code == sdk_errors.THROTTLED else 503
-    return Refusal(status=status, code=code, message=message, headers=headers)
 
 
 def _quoted(text: str) -> str:

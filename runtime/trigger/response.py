@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.trigger.addresses import Origin
 from runtime.trigger.media_types import parse_media_type
 from runtime.trigger.response_headers import (
     FIELDS_MAX_BYTES,
     IllFormedError,
+    fit_for_origin,
     response_headers,
 )
 from sandbox.json_text import load_json
@@ -20,6 +22,8 @@ ILL_FORMED = "InvalidComposedResponseBody"
 TOO_LONG = "ResponseContentLength.Exceeded"
 
 ATTACHMENT = ("content-disposition", "attachment")
+NO_SNIFFING = ("x-content-type-options", "nosniff")
+"""On shared domains: a text must not be taken for a script or page, whatever it holds."""
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
 BYTES_TYPE = "application/octet-stream"
@@ -59,29 +63,44 @@ class _Draft:
     content_type: str = TEXT_TYPE
 
 
-def trigger_response(
-    value: bytes | None, *, max_body_bytes: int, may_override_disposition: bool
-) -> TriggerResponse | BadResponse:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRules:
+    """What holds for the answers of one address.
+
+    `content-disposition` is `attachment` whatever the function wants; with `inline` (custom domains) it is
+    what the function wants, absent by default. `max_body_bytes` bounds the body after decoding.
+    """
+
+    max_body_bytes: int
+    origin: Origin
+    inline: bool = False
+
+    @property
+    def fixed_headers(self) -> tuple[tuple[str, str], ...]:
+        """Fields of every answer, which no function can change."""
+        disposition = () if self.inline else (ATTACHMENT,)
+        return disposition if self.origin is Origin.DOMAIN else (*disposition, NO_SNIFFING)
+
+
+def trigger_response(value: bytes | None, rules: AnswerRules) -> TriggerResponse | BadResponse:
     """`value` is the JSON text of the result, None for none. Never raises.
 
     A text goes out as plain text, null as an empty one, every other value as the JSON text that it is,
-    unless it is a composed response. `max_body_bytes` bounds the body after decoding.
-    `content-disposition` is `attachment` whatever the function wants; with `may_override_disposition`
-    (custom domains) it is what the function wants, absent by default.
+    unless it is a composed response.
     """
     text = (value or b"").strip(b" \t\r\n")
     # Longer text cannot hold a body that fits. Nobody parses megabytes to learn that.
-    if len(text) > _ESCAPED_MAX * (max_body_bytes + FIELDS_MAX_BYTES):
-        return _too_long(f"the result has {len(text)} bytes as JSON text", max_body_bytes)
+    if len(text) > _ESCAPED_MAX * (rules.max_body_bytes + FIELDS_MAX_BYTES):
+        return _too_long(f"the result has {len(text)} bytes as JSON text", rules.max_body_bytes)
     try:
         draft = _draft(text)
     except IllFormedError as error:
         return BadResponse(code=ILL_FORMED, message=str(error))
-    if len(draft.body) > max_body_bytes:
-        return _too_long(f"the response body has {len(draft.body)} bytes", max_body_bytes)
+    if len(draft.body) > rules.max_body_bytes:
+        return _too_long(f"the response body has {len(draft.body)} bytes", rules.max_body_bytes)
     return TriggerResponse(
         status=draft.status,
-        headers=_fields(draft, may_override_disposition=may_override_disposition),
+        headers=_fields(draft, rules),
         body=b"" if draft.status in _BODILESS else draft.body,
     )
 
@@ -144,8 +163,8 @@ def _from_base64(text: str) -> bytes:
         raise IllFormedError(f"isBase64Encoded is true, but body is no Base64: {error}") from None
 
 
-def _fields(draft: _Draft, *, may_override_disposition: bool) -> tuple[tuple[str, str], ...]:
-    headers = dict(draft.headers)
+def _fields(draft: _Draft, rules: AnswerRules) -> tuple[tuple[str, str], ...]:
+    headers = fit_for_origin(draft.headers, rules.origin)
     (content_type,) = headers.get("content-type", ("",))
     if content_type:
         headers["content-type"] = (_with_charset(content_type),)
@@ -153,8 +172,7 @@ def _fields(draft: _Draft, *, may_override_disposition: bool) -> tuple[tuple[str
         headers.pop("content-type", None)
     else:
         headers["content-type"] = (draft.content_type,)
-    if not may_override_disposition:
-        headers[ATTACHMENT[0]] = (ATTACHMENT[1],)
+    headers |= {name: (value,) for name, value in rules.fixed_headers}
     return tuple((name, value) for name, values in headers.items() for value in values)
 
 

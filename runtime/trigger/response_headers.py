@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from runtime.trigger.addresses import Origin
 from runtime.trigger.media_types import TOKEN
 
 FIELDS_MAX = 64
@@ -33,6 +34,20 @@ _OURS = frozenset(
     }
 )
 """Fields that the gateway writes, or that are about a connection which the function does not see."""
+
+
+_WHOLE_ORIGIN = frozenset(
+    {
+        "alt-svc",
+        "clear-site-data",
+        "nel",
+        "report-to",
+        "service-worker-allowed",
+        "strict-transport-security",
+    }
+)
+"""Fields that change how a browser treats everything else of the same origin."""
+_COOKIE_DOMAIN = re.compile(r";\s*domain\s*(=[^;]*)?(?=;|$)", re.IGNORECASE)
 
 
 class IllFormedError(ValueError):
@@ -67,6 +82,25 @@ def response_headers(given: Any) -> dict[str, tuple[str, ...]]:
             headers[key] = (", ".join(values),)
     _check_bounds(headers)
     return headers
+
+
+def fit_for_origin(
+    headers: Mapping[str, tuple[str, ...]], origin: Origin
+) -> dict[str, tuple[str, ...]]:
+    """Without what would reach other spaces: on shared domains cookies are for their host only, on the
+    gateway's own address no field speaks for the whole origin."""
+    if origin is Origin.DOMAIN:
+        return dict(headers)
+    fitting = {
+        name: values
+        for name, values in headers.items()
+        if origin is Origin.SPACE or name not in _WHOLE_ORIGIN
+    }
+    if "set-cookie" in fitting:
+        fitting["set-cookie"] = tuple(
+            _COOKIE_DOMAIN.sub("", cookie) for cookie in fitting["set-cookie"]
+        )
+    return fitting
 
 
 def _text(name: str, value: Any) -> str:

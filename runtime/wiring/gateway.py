@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from runtime.errors import UnavailableError
-from runtime.gateway.app import Handler, make_app
+from runtime.gateway.app import make_app
 from runtime.gateway.client_api import ClientApi
+from runtime.gateway.connections import Connections
 from runtime.gateway.health import Check, HealthApi
 from runtime.gateway.management.api import management_handler
 from runtime.gateway.management.deps import ManagementDeps, ServerFacts
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
+from runtime.gateway.triggers.api import TriggerApi
 from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
 from runtime.services.client_calls import ClientCalls
 from runtime.services.code_blobs import CodeBlobs
+from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.functions import FunctionService
+from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.invoke import InvokeService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService
@@ -32,16 +37,10 @@ from runtime.services.spaces import SpaceService
 from runtime.services.tokens import TokenService
 from runtime.settings import Settings
 from runtime.wiring.common import Common
-from runtime.wiring.limits import package_limits
+from runtime.wiring.limits import package_limits, trigger_limits
+from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
 
 _log = structlog.get_logger(__name__)
-
-
-_BACKLOG = 1024
-
-
-class StartError(Exception):
-    """The program cannot start serving; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,10 @@ class GatewayParts:
 
     endpoint: str
     health: HealthApi
+    settings: Settings
     runner: web.AppRunner
+    connections: Connections
+    tls: Tls | None
     blobs: CodeBlobs
     invoker: InvokeService
     background: Mapping[str, Callable[[], Awaitable[None]]]
@@ -65,9 +67,9 @@ class GatewayParts:
         if swept:
             _log.info("code_swept", packages=swept)
 
-    async def listen(self, address: socket.socket) -> None:
-        """Serve on a socket of `bind_address`."""
-        await web.SockSite(self.runner, address, backlog=_BACKLOG).start()
+    async def listen(self, addresses: Addresses) -> None:
+        """Serve on the sockets of `bind_addresses`."""
+        await serve(self.runner, self.connections, addresses, self.tls, self.settings)
 
     async def stop_accepting(self) -> None:
         """Take no new connections and no new calls; those under way go on."""
@@ -75,25 +77,6 @@ class GatewayParts:
         self.invoker.accepting = False
         for site in list(self.runner.sites):
             await site.stop()
-
-
-def bind_address(settings: Settings) -> socket.socket:
-    """Take YUNHAN_HTTP before anything else is started. Raises StartError."""
-    host, port = settings.http_address
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            # Listening is what keeps a second program away; calls wait in the backlog until we serve.
-            listener.listen(_BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise StartError(f"cannot listen on {settings.http}: {error.strerror}.") from error
-    return listener
 
 
 async def build_gateway(
@@ -119,8 +102,13 @@ async def build_gateway(
         clock=common.clock,
     )
     blobs = CodeBlobs(control=common.adapters.control, files=common.adapters.files)
-    management, uploads = _administration(common, invoker, blobs, endpoint)
-    health = HealthApi(checks={"documents": _documents(common)}, gauges=gauges)
+    domains = CustomDomains(store=common.adapters.control, box=common.box)
+    await domains.poll()
+    management, uploads = _administration(common, invoker, blobs, domains, endpoint)
+    health = HealthApi(
+        checks={"documents": _documents(common)},
+        gauges=lambda: {**gauges(), **connections.gauges()},
+    )
     app = make_app(
         client=ClientApi(
             directory=common.directory,
@@ -134,27 +122,43 @@ async def build_gateway(
         upload=uploads.upload,
         download=uploads.download,
         health=health,
+        triggers=TriggerApi(
+            directory=common.directory,
+            domains=domains,
+            invoker=invoker,
+            limits=trigger_limits(settings),
+        ),
     )
-    runner = web.AppRunner(
-        app, access_log=None, auto_decompress=False, shutdown_timeout=settings.drain_grace_s
-    )
+    tls = await make_tls(common, domains, endpoint)
+    runner = web.AppRunner(app, shutdown_timeout=settings.drain_grace_s)
     await runner.setup()
+    connections = make_connections(runner, settings)
+    stack.callback(connections.abort)
     stack.push_async_callback(runner.cleanup)
     return GatewayParts(
         endpoint=endpoint,
         health=health,
+        settings=settings,
         runner=runner,
+        connections=connections,
+        tls=tls,
         blobs=blobs,
         invoker=invoker,
         background={
             "follow control plane changes": common.directory.run,
+            "follow custom domains": lambda: domains.run(settings.control_poll_s),
             "follow token keys": lambda: tokens.run(settings.control_max_age_s),
+            **(tls.background if tls else {}),
         },
     )
 
 
 def _administration(
-    common: Common, invoker: InvokeService, blobs: CodeBlobs, endpoint: str
+    common: Common,
+    invoker: InvokeService,
+    blobs: CodeBlobs,
+    domains: CustomDomains,
+    endpoint: str,
 ) -> tuple[Handler, UploadHandlers]:
     """The management API and the addresses of code packages."""
     settings, adapters = common.settings, common.adapters
@@ -193,6 +197,14 @@ def _administration(
                 editor=editor,
                 clock=common.clock,
                 settings=settings,
+            ),
+            http_triggers=HttpTriggerService(
+                editor=editor,
+                domains=domains,
+                box=common.box,
+                clock=common.clock,
+                settings=settings,
+                own_hosts=[urlsplit(endpoint).hostname or ""],
             ),
             deployments=DeploymentService(
                 control=adapters.control, blobs=blobs, editor=editor, clock=common.clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.gateway.triggers.api import TriggerLimits
 from runtime.package.check import PackageLimits
 from runtime.settings import Settings
 
@@ -13,4 +14,16 @@ def package_limits(settings: Settings) -> PackageLimits:
         unpacked_max_bytes=settings.package_unpacked_max_bytes,
         entries_max=settings.package_entries_max,
         ratio_max=settings.package_ratio_max,
+    )
+
+
+def trigger_limits(settings: Settings) -> TriggerLimits:
+    """Bounds and address of HTTP triggers."""
+    return TriggerLimits(
+        request_max_bytes=settings.trigger_request_max_bytes,
+        response_max_bytes=settings.trigger_response_max_bytes,
+        body_max_bytes=settings.trigger_body_max_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        domain=settings.trigger_domain,
+        custom_domain_inline=settings.trigger_custom_domain_inline,
     )

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.bench.echo import echo_in_flight, echo_one_by_one, start_echo, wait_for_echo
 from tests.harness.management import Management
 from tests.harness.program import Program, default_node, free_port
 from tests.harness.sdk_http import Connection, authorize, http_post, invoke_request
@@ -23,6 +23,7 @@ from tests.harness.sdk_http import Connection, authorize, http_post, invoke_requ
 ROOT = Path(__file__).resolve().parents[2]
 SDK = ROOT / "tests" / "e2e" / "sdk"
 HELLO = "module.exports = async (ctx) => ({ text: `hello ${ctx.args.name}` });\n"
+HOOK = "module.exports = (ctx) => ({ text: `hello ${JSON.parse(ctx.args.body).name}` });\n"
 PEER = "exports.hello = (req, res) => res.json({ text: `hello ${req.body.name}` });\n"
 ARGS = {"name": "world"}
 ROUNDS = 5
@@ -106,40 +107,47 @@ async def measure(program: Program, node: Path, folder: Path) -> dict[str, float
     management = Management(program.endpoint, program.access_key())
     space_id, secret = management.space("bench")
     management.deploy(space_id, "hello", {"index.js": HELLO})
+    management.deploy(space_id, "hook", {"index.js": HOOK})
+    management.call("UpdateFunction", SpaceId=space_id, Name="hook", HttpTriggerPath="/http/hook")
+    management.call("UpdateHttpTriggerConfig", SpaceId=space_id, EnableService=True)
     for number in range(COLD):
         management.deploy(space_id, f"cold{number}", {"index.js": f"// {number}\n{HELLO}"})
     ours = f"127.0.0.1:{program.port}"
     token = await authorize(ours, space_id, secret)
-    warm = invoke_request(ours, space_id, secret, token, "hello", ARGS)
 
-    floor_port, peer_port = free_port(), free_port()
-    children = [start_floor(floor_port), start_peer(node, folder, peer_port)]
+    floor_port, peer_port, echo = free_port(), free_port(), folder / "echo.sock"
+    children = [
+        start_floor(floor_port),
+        start_peer(node, folder, peer_port),
+        start_echo(node, echo),
+    ]
     try:
-        floor, theirs = f"127.0.0.1:{floor_port}", f"127.0.0.1:{peer_port}"
-        plain = http_post("localhost", "/", json.dumps(ARGS).encode())
-        await until_answers(theirs, plain)
-        await until_answers(floor, plain)
-        await one_by_one(ours, warm, 200, Series())  # warm up all three alike
-        await one_by_one(theirs, plain, 200, Series())
-        await one_by_one(floor, plain, 200, Series())
-        bare, cold = Series(), Series()
-        sequential = {"ours": Series(), "peer": Series(), "floor": Series()}
-        rates: dict[str, list[float]] = {"ours": [], "peer": [], "floor": []}
+        content = json.dumps(ARGS).encode()
+        plain = http_post("localhost", "/", content)
+        variants = {
+            "floor": (f"127.0.0.1:{floor_port}", plain),
+            "peer": (f"127.0.0.1:{peer_port}", plain),
+            "ours": (ours, invoke_request(ours, space_id, secret, token, "hello", ARGS)),
+            "trigger": (ours, http_post(ours, f"/trigger/{space_id}/http/hook", content)),
+        }
+        wait_for_echo(echo)
+        for host, request in variants.values():
+            await until_answers(host, request)
+            await one_by_one(host, request, 200, Series())  # warm up all alike
+        bare, cold, socket = Series(), Series(), Series()
+        sequential = {name: Series() for name in variants}
+        rates: dict[str, list[float]] = {name: [] for name in (*variants, "socket")}
         for number in range(COLD):
             bare.samples.append(time_bare_node(node))
             request = invoke_request(ours, space_id, secret, token, f"cold{number}", ARGS)
             await one_by_one(ours, request, 1, cold)
         for _ in range(ROUNDS):
-            turns: list[Callable[[], Awaitable[None]]] = [
-                lambda: one_by_one(floor, plain, SEQUENTIAL, sequential["floor"]),
-                lambda: one_by_one(theirs, plain, SEQUENTIAL, sequential["peer"]),
-                lambda: one_by_one(ours, warm, SEQUENTIAL, sequential["ours"]),
-            ]
-            for turn in turns:
-                await turn()
-            rates["floor"].append(await in_flight(floor, plain, CONCURRENT))
-            rates["peer"].append(await in_flight(theirs, plain, CONCURRENT))
-            rates["ours"].append(await in_flight(ours, warm, CONCURRENT))
+            socket.samples += echo_one_by_one(echo, SEQUENTIAL)
+            for name, (host, request) in variants.items():
+                await one_by_one(host, request, SEQUENTIAL, sequential[name])
+            rates["socket"].append(await echo_in_flight(echo, CONCURRENT, IN_FLIGHT))
+            for name, (host, request) in variants.items():
+                rates[name].append(await in_flight(host, request, CONCURRENT))
     finally:
         for child in children:
             child.terminate()
@@ -150,17 +158,24 @@ async def measure(program: Program, node: Path, folder: Path) -> dict[str, float
         "first_call_p90_ms": cold.ms(0.9),
         "warm_ms": sequential["ours"].ms(0.5),
         "warm_p99_ms": sequential["ours"].ms(0.99),
+        "trigger_ms": sequential["trigger"].ms(0.5),
+        "trigger_p99_ms": sequential["trigger"].ms(0.99),
         "peer_ms": sequential["peer"].ms(0.5),
         "peer_p99_ms": sequential["peer"].ms(0.99),
         "floor_ms": sequential["floor"].ms(0.5),
+        "socket_ms": socket.ms(0.5),
         "warm_rate": statistics.median(rates["ours"]),
+        "trigger_rate": statistics.median(rates["trigger"]),
         "floor_rate": statistics.median(rates["floor"]),
         "peer_rate": statistics.median(rates["peer"]),
+        "socket_rate": statistics.median(rates["socket"]),
     }
 
 
 def report(figures: dict[str, float], rung: str) -> str:
     f = figures
+    least_ms = f["floor_ms"] + f["socket_ms"]
+    least_rate = 1 / (1 / f["floor_rate"] + 1 / f["socket_rate"])
     rows = [
         ("bare `node -e 0`", f"{f['bare_node_ms']:.1f} ms", ""),
         (
@@ -180,6 +195,13 @@ def report(figures: dict[str, float], rung: str) -> str:
             f"{f['warm_ms'] / f['peer_ms']:.2f}x functions-framework,"
             f" {f['warm_ms'] / f['floor_ms']:.2f}x aiohttp",
         ),
+        ("unix socket to Node.js, sequential", f"{f['socket_ms']:.3f} ms", ""),
+        (
+            "HTTP trigger, warm, sequential",
+            f"{f['trigger_ms']:.3f} ms (p99 {f['trigger_p99_ms']:.3f})",
+            f"{f['trigger_ms'] / f['peer_ms']:.2f}x functions-framework,"
+            f" {f['trigger_ms'] / least_ms:.2f}x aiohttp + socket",
+        ),
         (f"aiohttp that does nothing, {IN_FLIGHT} in flight", f"{f['floor_rate']:.0f} calls/s", ""),
         (f"functions-framework, {IN_FLIGHT} in flight", f"{f['peer_rate']:.0f} calls/s", ""),
         (
@@ -187,6 +209,17 @@ def report(figures: dict[str, float], rung: str) -> str:
             f"{f['warm_rate']:.0f} calls/s",
             f"{f['warm_rate'] / f['peer_rate']:.2f}x functions-framework,"
             f" {f['warm_rate'] / f['floor_rate']:.2f}x aiohttp",
+        ),
+        (
+            f"unix socket to Node.js, {IN_FLIGHT} in flight",
+            f"{f['socket_rate']:.0f} calls/s",
+            "",
+        ),
+        (
+            f"HTTP trigger, {IN_FLIGHT} in flight",
+            f"{f['trigger_rate']:.0f} calls/s",
+            f"{f['trigger_rate'] / f['peer_rate']:.2f}x functions-framework,"
+            f" {f['trigger_rate'] / least_rate:.2f}x aiohttp + socket",
         ),
     ]
     lines = [f"rung {rung}, logs and records on, {ROUNDS} rounds in turns; medians"]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from runtime.backends.control_memory import ControlMemory
 from runtime.backends.control_mongodb import ControlMongodb
-from runtime.backends.documents_mongodb import Document
-from runtime.errors import OursError
+from runtime.backends.documents_embedded import EmbeddedDocuments
+from runtime.backends.documents_mongodb import Document, connect
+from runtime.errors import DomainTakenError, OursError
 from runtime.ports import ControlStore
-from runtime.testing.control_store import ControlStoreContract, sample_space
+from runtime.testing.control_samples import sample_space, sample_space_at
+from runtime.testing.control_store import ControlStoreContract
+
+Database = AsyncDatabase[Document]
 
 
 class TestControlMemory(ControlStoreContract):
@@ -20,6 +33,22 @@ class TestControlMemory(ControlStoreContract):
 
 
 class MongodbContract(ControlStoreContract):
+    """Give `database`, an empty one, and `url`, its server."""
+
+    @pytest.fixture
+    def database(self) -> Database:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def url(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def store(self, database: Database) -> ControlStore:
+        store = ControlMongodb(database)
+        await store.ensure_indexes()
+        return store
+
     async def test_making_indexes_again_changes_nothing(self, store: ControlStore) -> None:
         assert isinstance(store, ControlMongodb)
         await store.ensure_indexes()
@@ -30,20 +59,76 @@ class MongodbContract(ControlStoreContract):
         with pytest.raises(OursError, match="create space"):
             await store.create_space(sample_space(desc="\ud800"))
 
+    async def test_custom_domains_are_found_without_a_scan(
+        self, store: ControlStore, database: Database, url: str
+    ) -> None:
+        for domain in ("a.example.com", "b.example.com", "", "", ""):
+            await store.create_space(sample_space_at(domain))
+        seen = FindsSeen()
+        async with AsyncMongoClient[Document](url, event_listeners=[seen]) as client:
+            assert len(await ControlMongodb(client[database.name]).custom_domains()) == 2
+        (find,) = seen.finds
+        plan = await database.command("explain", find, verbosity="executionStats")
+        assert plan["executionStats"]["totalDocsExamined"] == 2
+
+
+class FindsSeen(CommandListener):
+    """The `find` commands that a client sent, as they can be explained."""
+
+    def __init__(self) -> None:
+        self.finds: list[Document] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            names = ("find", "filter", "projection")
+            self.finds.append({name: event.command[name] for name in names})
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
 
 @pytest.mark.integration
 class TestControlEmbedded(MongodbContract):
     @pytest.fixture
-    async def store(self, embedded_database: AsyncDatabase[Document]) -> ControlStore:
-        store = ControlMongodb(embedded_database)
-        await store.ensure_indexes()
-        return store
+    def database(self, embedded_database: Database) -> Database:
+        return embedded_database
+
+    @pytest.fixture
+    def url(self, embedded_url: str) -> str:
+        return embedded_url
 
 
 @pytest.mark.integration
 class TestControlMongodb(MongodbContract):
     @pytest.fixture
-    async def store(self, mongodb_database: AsyncDatabase[Document]) -> ControlStore:
-        store = ControlMongodb(mongodb_database)
-        await store.ensure_indexes()
-        return store
+    def database(self, mongodb_database: Database) -> Database:
+        return mongodb_database
+
+    @pytest.fixture
+    def url(self, mongodb_url: str) -> str:
+        return mongodb_url
+
+
+@pytest.mark.integration
+async def test_domain_stays_taken_when_the_embedded_server_starts_again(tmp_path: Path) -> None:
+    owner, other = sample_space_at("a.example.com"), sample_space()
+    async with EmbeddedDocuments(tmp_path, "data") as documents:
+        client = connect(documents.url, timeout_s=20)
+        async with client:
+            store = ControlMongodb(client["control"])
+            await store.ensure_indexes()
+            await store.create_space(owner)
+            await store.create_space(other)
+    async with EmbeddedDocuments(tmp_path, "data") as documents:
+        client = connect(documents.url, timeout_s=20)
+        async with client:
+            store = ControlMongodb(client["control"])  # its indexes are not made again
+            with pytest.raises(DomainTakenError):
+                await store.create_space(sample_space_at("a.example.com"))
+            claim = sample_space_at("a.example.com", other.space_id, revision=2)
+            with pytest.raises(DomainTakenError):
+                await store.replace_space(claim)
+            await store.delete_space(owner.space_id)
+            await store.replace_space(claim)
+            assert await store.read_space(other.space_id) == claim

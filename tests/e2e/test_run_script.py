@@ -29,6 +29,7 @@ def start(data_dir: Path, *arguments: str) -> subprocess.Popen[str]:
             "PYTHONUNBUFFERED": "1",
             "YUNHAN_DATA_DIR": str(data_dir),
             "YUNHAN_HTTP": f"127.0.0.1:{free_port()}",
+            "YUNHAN_HTTPS": f"127.0.0.1:{free_port()}",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

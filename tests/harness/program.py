@@ -37,12 +37,14 @@ class Program:
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.port = free_port()
+        self.tls_port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("YUNHAN_")},
             "YUNHAN_DATA_DIR": str(data_dir),
             "YUNHAN_HTTP": f"127.0.0.1:{self.port}",
+            "YUNHAN_HTTPS": f"127.0.0.1:{self.tls_port}",
             "YUNHAN_LOG_FORMAT": "json",
             **settings,
         }

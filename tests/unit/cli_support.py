@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,13 @@ def serving(fake: FakeManagement) -> Iterator[FakeManagement]:
             thread.join()
 
 
+def free_address() -> str:
+    """A loopback address that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
 class Shell:
     """Runs commands in an environment of their own."""
 
@@ -134,3 +143,69 @@ class Shell:
 
     def run(self, *arguments: str, stdin: str = "") -> Result:
         return CliRunner().invoke(cli, arguments, input=stdin, env=self.environ, prog_name="yunhan")
+
+
+def function_row(name: str, *, http_path: str = "") -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Desc": "says hello",
+        "HttpTriggerPath": http_path,
+        "CreatedAt": "2026-11-21T02:11:44.462Z",
+        "ModifiedAt": "2026-11-21T02:11:44.462Z",
+        "Spec": {
+            "Runtime": "Node.js 14",
+            "Memory": "512 MB",
+            "Timeout": "5s",
+            "InstanceConcurrency": 2,
+        },
+    }
+
+
+class FakeTriggers:
+    """The actions on one space's HTTP triggers, answered as the program does."""
+
+    def __init__(self, fake: FakeManagement) -> None:
+        self.row: dict[str, Any] = {
+            "EnableService": False,
+            "DefaultEndpoint": f"{SPACE_ID}.fn.localhost:8743",
+            "CustomDomain": "",
+            "CustomDomainCname": "",
+            "CustomDomainCertificateInfo": "",
+            "PathEndpoint": f"http://127.0.0.1:8700/trigger/{SPACE_ID}",
+            "RequestMaxBytes": 4096,
+            "ResponseMaxBytes": 4096,
+            "RequestMaxBytesDefault": 4096,
+            "ResponseMaxBytesDefault": 4096,
+            "BodyMaxBytes": 1_048_576,
+        }
+        fake.answers |= {
+            "YunhanDescribeHttpTriggerConfig": lambda _: self.row,
+            "UpdateHttpTriggerConfig": self._update,
+            "YunhanUpdateHttpTriggerLimits": self._limit,
+        }
+
+    def certify(self, not_after: datetime) -> None:
+        """The custom domain has a certificate until then."""
+        info = {
+            "subject": "CN=api.example.com",
+            "issuer": "CN=Authority",
+            "names": ["api.example.com", "www.example.com"],
+            "notBefore": "2026-01-01T00:00:00+00:00",
+            "notAfter": not_after.isoformat(),
+            "fingerprint": "ab" * 32,
+        }
+        self.row["CustomDomainCertificateInfo"] = json.dumps(info)
+
+    def _update(self, form: dict[str, str]) -> dict[str, Any]:
+        self.row["EnableService"] = {"true": True, "false": False}[form["EnableService"]]
+        if "CustomDomain" in form:
+            domain = form["CustomDomain"]
+            cname = f"{SPACE_ID}.fn.localhost" if domain else ""
+            self.row |= {"CustomDomain": domain, "CustomDomainCname": cname}
+        return self.row
+
+    def _limit(self, form: dict[str, str]) -> dict[str, Any]:
+        for what in ("RequestMaxBytes", "ResponseMaxBytes"):
+            if what in form:
+                self.row[what] = int(form[what]) or self.row[f"{what}Default"]
+        return self.row

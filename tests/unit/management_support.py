@@ -27,9 +27,11 @@ from runtime.messages import Bill, InvocationRecord, Outcome, Source, Space
 from runtime.package.check import PackageLimits
 from runtime.sealing import SecretBox
 from runtime.services.code_blobs import CodeBlobs
+from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.functions import FunctionService
+from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService, UploadedPackage
 from runtime.services.space_editor import SpaceEditor
@@ -127,6 +129,15 @@ class Bench:
             clock=self.clock,
             settings=self.settings,
         )
+        self.domains = CustomDomains(store=self.control, box=BOX)
+        self.http_triggers = HttpTriggerService(
+            editor=self.editor,
+            domains=self.domains,
+            box=BOX,
+            clock=self.clock,
+            settings=self.settings,
+            own_hosts=["gateway.example.com"],
+        )
         self.deployments = DeploymentService(
             control=self.control, blobs=self.blobs, editor=self.editor, clock=self.clock
         )
@@ -161,6 +172,7 @@ class Bench:
             addresses=self.addresses(public_url),
             spaces=self.spaces,
             functions=self.functions,
+            http_triggers=self.http_triggers,
             deployments=self.deployments,
             logs=self.logs,
             invoker=self.invoker,

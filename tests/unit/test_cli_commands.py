@@ -16,6 +16,7 @@ from tests.unit.cli_support import (
     FakeManagement,
     RefusalError,
     Shell,
+    function_row,
     serving,
 )
 
@@ -63,21 +64,6 @@ def space_row(space_id: str, name: str) -> dict[str, Any]:
         "Desc": "",
         "Status": "RUNNING",
         "GmtCreate": 1_795_227_104_462,
-    }
-
-
-def function_row(name: str) -> dict[str, Any]:
-    return {
-        "Name": name,
-        "Desc": "says hello",
-        "CreatedAt": "2026-11-21T02:11:44.462Z",
-        "ModifiedAt": "2026-11-21T02:11:44.462Z",
-        "Spec": {
-            "Runtime": "Node.js 14",
-            "Memory": "512 MB",
-            "Timeout": "5s",
-            "InstanceConcurrency": 2,
-        },
     }
 
 
@@ -566,5 +552,6 @@ def test_config_show_works_with_misspelt_settings(shell: Shell) -> None:
 def test_help_lists_every_command(shell: Shell) -> None:
     result = shell.run("--help")
     assert result.exit_code == 0
-    for name in ("up", "space", "keys", "deploy", "function", "invoke", "logs", "doctor", "config"):
+    names = "up space keys deploy function trigger invoke logs doctor config"
+    for name in names.split():
         assert f"\n  {name} " in result.stdout

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli_support import KEY_ID, FakeManagement, Shell, serving
+from runtime.cli import doctor_triggers
+from tests.unit.cli_support import KEY_ID, FakeManagement, Shell, free_address, serving
 
 
 @pytest.fixture
@@ -18,12 +19,10 @@ def fake() -> Iterator[FakeManagement]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.setattr(doctor_triggers, "resolve", lambda _host: ["127.0.0.1"])
     shell = Shell(tmp_path / "data")
-    shell.environ["YUNHAN_HTTP"] = f"127.0.0.1:{port}"
+    shell.environ |= {"YUNHAN_HTTP": free_address(), "YUNHAN_HTTPS": free_address()}
     return shell
 
 
@@ -42,6 +41,9 @@ def test_a_fresh_machine(shell: Shell) -> None:
     assert "v24." in found["node"]["text"]
     assert found["data directory"]["state"] == "ok"
     assert found["address"]["text"].endswith("is free")
+    assert found["https address"]["text"].endswith("is free")
+    assert found["local CA"]["text"].endswith("ca.pem is made at the first start")
+    assert found["trigger domain"]["text"] == "{space id}.fn.localhost"
     assert found["program"]["state"] == "warning"
     assert "yunhan up" in found["program"]["next_step"]
     assert not shell.data_dir.exists(), "doctor leaves nothing behind"
@@ -56,6 +58,7 @@ def test_a_running_program(shell: Shell, fake: FakeManagement) -> None:
         "state": "ok",
         "text": f"ready at {fake.endpoint}",
         "next_step": "",
+        "ways": {},
     }
     assert found["address"]["state"] == "ok"
     assert found["management key"]["text"] == KEY_ID

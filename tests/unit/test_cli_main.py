@@ -13,7 +13,7 @@ from runtime import lifecycle
 from runtime.cli.connection import access_of, read_access
 from runtime.data_dir import DataDirError
 from runtime.settings import Settings, SettingsError, load_settings
-from runtime.wiring.gateway import StartError
+from runtime.wiring.listeners import StartError
 from sandbox.api import SandboxError
 from tests.unit.cli_support import Shell
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.backends.control_codec import (
+    CUSTOM_DOMAIN,
+    custom_domain_from_document,
     deployment_from_document,
     deployment_to_document,
     space_from_document,
@@ -17,9 +19,16 @@ from runtime.backends.control_codec import (
     token_key_to_document,
 )
 from runtime.errors import OursError
-from runtime.messages import Deployment, DeploymentStatus, Function, Space, SpaceStatus
-from runtime.ports import TokenKey
-from runtime.testing.control_store import sample_deployment, sample_space
+from runtime.messages import (
+    Deployment,
+    DeploymentStatus,
+    Function,
+    HttpTriggerConfig,
+    Space,
+    SpaceStatus,
+)
+from runtime.ports import CustomDomain, TokenKey
+from runtime.testing.control_samples import sample_deployment, sample_space, sample_space_at
 
 texts = st.text(max_size=20)
 names = st.from_regex(r"[A-Za-z0-9_-]{1,30}", fullmatch=True)
@@ -40,6 +49,15 @@ functions = st.builds(
     live_deployment_id=st.none() | texts,
     live_digest=st.none() | texts,
 )
+http_triggers = st.builds(
+    HttpTriggerConfig,
+    enabled=st.booleans(),
+    custom_domain=texts,
+    certificate_pem=texts,
+    certificate_key_sealed=st.binary(max_size=40),
+    request_max_bytes=st.none() | times,
+    response_max_bytes=st.none() | times,
+)
 spaces = st.builds(
     Space,
     space_id=texts,
@@ -53,6 +71,7 @@ spaces = st.builds(
     modified_ms=times,
     revision=st.integers(1, 2**31),
     functions=st.lists(functions, max_size=4).map(lambda many: {each.name: each for each in many}),
+    http_triggers=http_triggers,
 )
 deployments = st.builds(
     Deployment,
@@ -88,7 +107,7 @@ def test_token_key_round_trip(key: TokenKey) -> None:
 @given(spaces)
 def test_documents_hold_plain_values_only(space: Space) -> None:
     def check(value: Any) -> None:
-        assert type(value) in {str, int, bytes, type(None), list, dict}
+        assert type(value) in {str, int, bool, bytes, type(None), list, dict}
         if isinstance(value, dict):
             for key, inner in value.items():
                 assert type(key) is str
@@ -105,6 +124,7 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
     document = space_to_document(space)
     document["colour"] = "blue"
     document["functions"][0]["shape"] = {"round": True}
+    document["http_triggers"]["taste"] = ["sweet"]
     assert space_from_document(document) == space
 
 
@@ -119,6 +139,51 @@ def test_fields_that_an_older_version_did_not_write_take_their_default() -> None
     assert read.functions == {"a": Function(name="a")}
     del document["functions"]
     assert space_from_document(document).functions == {}
+    document["http_triggers"] = {"enabled": True}
+    assert space_from_document(document).http_triggers == HttpTriggerConfig(enabled=True)
+    del document["http_triggers"]
+    assert space_from_document(document).http_triggers == HttpTriggerConfig()
+
+
+def test_a_space_without_a_custom_domain_has_no_such_field() -> None:
+    outer, _, inner = CUSTOM_DOMAIN.partition(".")
+    assert inner not in space_to_document(sample_space_at(""))[outer]
+    assert space_to_document(sample_space_at("a.example.com"))[outer][inner] == "a.example.com"
+
+
+def test_custom_domain_is_read_from_a_part_of_the_document() -> None:
+    part: dict[str, Any] = {"_id": "mp-7", "http_triggers": {"custom_domain": "a.example.com"}}
+    expected = CustomDomain(domain="a.example.com", space_id="mp-7", revision=1)
+    assert custom_domain_from_document(part) == expected
+    assert custom_domain_from_document(part | {"revision": 4}).revision == 4
+    part["http_triggers"]["custom_domain"] = ["a.example.com"]
+    with pytest.raises(OursError, match="mp-7"):
+        custom_domain_from_document(part)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        "enabled",
+        [],
+        {"enabled": 1},
+        {"enabled": None},
+        {"custom_domain": None},
+        {"custom_domain": b"a.example.com"},
+        {"certificate_pem": b""},
+        {"certificate_key_sealed": "very-secret"},
+        {"request_max_bytes": "4096"},
+        {"request_max_bytes": True},
+        {"response_max_bytes": 4096.0},
+    ],
+    ids=str,
+)
+def test_http_triggers_of_another_kind_are_refused(stored: object) -> None:
+    document = space_to_document(sample_space("mp-7")) | {"http_triggers": stored}
+    with pytest.raises(OursError, match=r"mp-7.*http_triggers") as caught:
+        space_from_document(document)
+    assert "very-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

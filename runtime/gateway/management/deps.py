@@ -9,6 +9,7 @@ from runtime.gateway.package_addresses import PackageAddresses
 from runtime.ports import Clock
 from runtime.services.deployments import DeploymentService
 from runtime.services.functions import FunctionService
+from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.interfaces import Invoker
 from runtime.services.logs import LogService
 from runtime.services.spaces import SpaceService
@@ -39,6 +40,7 @@ class ManagementDeps:
     addresses: PackageAddresses
     spaces: SpaceService
     functions: FunctionService
+    http_triggers: HttpTriggerService
     deployments: DeploymentService
     logs: LogService
     invoker: Invoker

@@ -14,7 +14,7 @@ from runtime.messages import Function
 from runtime.services.function_rules import node_major
 from runtime.services.functions import FunctionChange
 
-_NOT_YET = ("HttpTriggerPath", "TimingTriggerConfig", "TimingTriggerUserPayload")
+_NOT_YET = ("TimingTriggerConfig", "TimingTriggerUserPayload")
 
 
 async def create_function(deps: ManagementDeps, parameters: Parameters) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ def _wanted(parameters: Parameters) -> FunctionChange:
     for name in _NOT_YET:
         if parameters.text(name):
             raise InvalidParameterError(
-                name, f"{name}: triggers are not available in this version; leave it empty"
+                name, f"{name}: timer triggers are not available in this version; leave it empty"
             )
     return FunctionChange(
         desc=parameters.text("Desc"),
@@ -85,6 +85,7 @@ def _wanted(parameters: Parameters) -> FunctionChange:
         timeout_s=parameters.integer("Timeout"),
         memory_mb=parameters.integer("Memory"),
         concurrency=parameters.integer("InstanceConcurrency"),
+        http_path=parameters.text("HttpTriggerPath"),
     )
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from runtime.gateway.management import deployments, functions, invocations, logs, server, spaces
+from runtime.gateway.management import (
+    deployments,
+    functions,
+    http_triggers,
+    invocations,
+    logs,
+    server,
+    spaces,
+)
 from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.management.parameters import Parameters
 
@@ -15,6 +23,7 @@ Action = Callable[[ManagementDeps, Parameters], Awaitable[Mapping[str, Any]]]
 ACTIONS: Mapping[str, Action] = {
     **spaces.ACTIONS,
     **functions.ACTIONS,
+    **http_triggers.ACTIONS,
     **deployments.ACTIONS,
     **invocations.ACTIONS,
     **logs.ACTIONS,

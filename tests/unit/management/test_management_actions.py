@@ -47,11 +47,15 @@ async def test_what_needs_a_space_says_so(call: Caller, bench: Bench) -> None:
     without = {"CreateSpace", "ListSpace", "DescribeSpaces", "YunhanDescribeServer"}
     invoked = {"RunFunction", "YunhanInvoke"}  # the invoker's business
     for action in sorted(set(ACTIONS) - without):
-        missing = await call(action, Name="demo", DeploymentId="dep-1", Body="{}")
+        missing = await call(
+            action, Name="demo", DeploymentId="dep-1", Body="{}", EnableService=True
+        )
         assert (missing.status, missing.code) == (400, "MissingSpaceId"), action
         if action in invoked:
             continue
-        unknown = await call(action, Name="demo", DeploymentId="dep-1", SpaceId="mp-none")
+        unknown = await call(
+            action, Name="demo", DeploymentId="dep-1", SpaceId="mp-none", EnableService=True
+        )
         expected = "InvalidSpaceId.NotFound"
         if action == "DeployFunction":
             expected = "InvalidDeployment.NotFound"

@@ -111,10 +111,8 @@ async def test_update_describe_list_and_delete_function(call: Caller, bench: Ben
         assert (gone.status, gone.code) == (404, "FunctionNotFound")
 
 
-@pytest.mark.parametrize(
-    "parameter", ["HttpTriggerPath", "TimingTriggerConfig", "TimingTriggerUserPayload"]
-)
-async def test_triggers_are_refused_clearly(call: Caller, bench: Bench, parameter: str) -> None:
+@pytest.mark.parametrize("parameter", ["TimingTriggerConfig", "TimingTriggerUserPayload"])
+async def test_timers_are_refused_clearly(call: Caller, bench: Bench, parameter: str) -> None:
     await bench.add_space()
     await bench.functions.create(SPACE_ID, "demo", FunctionChange())
     answer = await call(

@@ -24,7 +24,7 @@ from runtime.trigger.paths import (
     ],
 )
 def test_paths_that_a_function_may_have(path: str) -> None:
-    check_trigger_path(path)
+    check_trigger_path(path, max_characters=128)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_paths_that_a_function_may_have(path: str) -> None:
 )
 def test_paths_that_break_a_rule(path: str, rule: str) -> None:
     with pytest.raises(InvalidParameterError) as caught:
-        check_trigger_path(path)
+        check_trigger_path(path, max_characters=128)
     assert caught.value.code == "InvalidParameter.HttpTriggerPath"
     assert rule in caught.value.message
 

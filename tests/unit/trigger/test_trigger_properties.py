@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from runtime.trigger.addresses import Origin
 from runtime.trigger.paths import TriggerMatch, find_trigger, normalize_request_path
 from runtime.trigger.request import TriggerRequest, trigger_args
-from runtime.trigger.response import BadResponse, TriggerResponse, trigger_response
+from runtime.trigger.response import AnswerRules, BadResponse, TriggerResponse, trigger_response
 
 many = settings(max_examples=2000, deadline=None)
 
@@ -161,6 +162,10 @@ COMPOSED = GOOD_COMPOSED | st.builds(
 )
 
 
+SHARED = AnswerRules(max_body_bytes=MAX_BODY, origin=Origin.GATEWAY)
+OWN_DOMAIN = AnswerRules(max_body_bytes=MAX_BODY, origin=Origin.DOMAIN, inline=True)
+
+
 def check(response: TriggerResponse | BadResponse, *, own_domain: bool) -> None:
     if isinstance(response, BadResponse):
         assert response.code in {"InvalidComposedResponseBody", "ResponseContentLength.Exceeded"}
@@ -188,7 +193,7 @@ def check(response: TriggerResponse | BadResponse, *, own_domain: bool) -> None:
 @given(COMPOSED | SMALL_VALUES, st.booleans())
 def test_every_result_becomes_a_safe_answer_or_none(result: Any, own_domain: bool) -> None:
     value = json.dumps(result).encode()
-    response = trigger_response(value, max_body_bytes=MAX_BODY, may_override_disposition=own_domain)
+    response = trigger_response(value, OWN_DOMAIN if own_domain else SHARED)
     check(response, own_domain=own_domain)
 
 
@@ -203,5 +208,5 @@ MANGLED = st.builds(
 @many
 @given(MANGLED | st.binary(max_size=20))
 def test_text_that_is_no_json_breaks_nothing(value: bytes) -> None:
-    response = trigger_response(value, max_body_bytes=MAX_BODY, may_override_disposition=False)
+    response = trigger_response(value, SHARED)
     check(response, own_domain=False)

@@ -14,18 +14,19 @@ from runtime.errors import (
     UnavailableError,
     YunhanError,
 )
-from runtime.messages import Outcome
-from runtime.trigger import refusals
-from runtime.trigger.refusals import (
-    Refusal,
-    RefusedError,
-    of_bad_response,
-    of_error,
-    of_outcome,
+from runtime.gateway.triggers.answers import (
+    internal_refusal,
     refusal_body,
+    refusal_of_bad_response,
+    refusal_of_error,
+    refusal_of_outcome,
     refusal_response,
 )
-from runtime.trigger.response import BadResponse
+from runtime.messages import Outcome
+from runtime.trigger import refusals
+from runtime.trigger.addresses import Origin
+from runtime.trigger.refusals import Refusal, RefusedError
+from runtime.trigger.response import AnswerRules, BadResponse
 from sandbox.api import Fault, OutcomeKind
 
 RETRY = (("retry-after", "1"),)
@@ -51,7 +52,7 @@ ANSWERS = {
 def test_every_kind_of_outcome_has_its_answer(kind: OutcomeKind) -> None:
     status, code, headers = ANSWERS[kind]
     fault = Fault(name="E", message="what happened", stack="secret stack")
-    assert of_outcome(Outcome(request_id="r", kind=kind, fault=fault)) == Refusal(
+    assert refusal_of_outcome(Outcome(request_id="r", kind=kind, fault=fault)) == Refusal(
         status=status, code=code, message="what happened", headers=headers
     )
 
@@ -59,7 +60,7 @@ def test_every_kind_of_outcome_has_its_answer(kind: OutcomeKind) -> None:
 def test_exhausted_resources_are_503() -> None:
     fault = Fault(name="E", message="no room", code="FunctionResourceExhausted")
     outcome = Outcome(request_id="r", kind=OutcomeKind.REFUSED, fault=fault)
-    assert of_outcome(outcome, retry_after_s=7) == Refusal(
+    assert refusal_of_outcome(outcome, retry_after_s=7) == Refusal(
         status=503,
         code="FunctionResourceExhausted",
         message="no room",
@@ -69,7 +70,7 @@ def test_exhausted_resources_are_503() -> None:
 
 def test_a_success_is_no_refusal() -> None:
     with pytest.raises(ValueError, match="did not fail"):
-        of_outcome(Outcome(request_id="r", kind=OutcomeKind.OK, value=b"1"))
+        refusal_of_outcome(Outcome(request_id="r", kind=OutcomeKind.OK, value=b"1"))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_success_is_no_refusal() -> None:
 def test_every_error_has_its_answer(
     error: YunhanError, status: int, headers: tuple[tuple[str, str], ...]
 ) -> None:
-    assert of_error(error) == Refusal(
+    assert refusal_of_error(error) == Refusal(
         status=status, code=error.code, message=error.message, headers=headers
     )
 
@@ -115,9 +116,11 @@ def test_every_error_has_its_answer(
             "InvalidRequestContentType",
             (("accept-encoding", "gzip, deflate"),),
         ),
-        (refusals.internal(), 500, "InternalError", ()),
+        (internal_refusal(), 500, "InternalError", ()),
         (
-            of_bad_response(BadResponse(code="ResponseContentLength.Exceeded", message="m")),
+            refusal_of_bad_response(
+                BadResponse(code="ResponseContentLength.Exceeded", message="m")
+            ),
             502,
             "ResponseContentLength.Exceeded",
             (),
@@ -128,7 +131,7 @@ def test_the_table_of_refusals(
     refusal: Refusal, status: int, code: str, headers: tuple[tuple[str, str], ...]
 ) -> None:
     assert (refusal.status, refusal.code, refusal.headers) == (status, code, headers)
-    assert of_error(RefusedError(refusal)) is refusal
+    assert refusal_of_error(RefusedError(refusal)) is refusal
 
 
 def test_what_the_request_named_is_quoted_and_cut() -> None:
@@ -153,13 +156,16 @@ def test_messages_of_functions_are_cut() -> None:
 
 def test_a_refusal_is_answered_as_an_attachment_on_shared_domains() -> None:
     refusal = refusals.wrong_method("HEAD")
-    shared = refusal_response(refusal, "r", may_override_disposition=False)
+    shared = refusal_response(refusal, "r", AnswerRules(max_body_bytes=0, origin=Origin.SPACE))
     assert shared.status == 405
     assert shared.headers == (
         ("content-type", "application/json; charset=utf-8"),
         ("allow", "GET, POST, PUT, DELETE"),
         ("content-disposition", "attachment"),
+        ("x-content-type-options", "nosniff"),
     )
     assert shared.body == refusal_body(refusal.code, refusal.message, "r")
-    own = refusal_response(refusal, "r", may_override_disposition=True)
+    own = refusal_response(
+        refusal, "r", AnswerRules(max_body_bytes=0, origin=Origin.DOMAIN, inline=True)
+    )
     assert "content-disposition" not in dict(own.headers)

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from runtime.trigger.addresses import Origin
 from runtime.trigger.response import (
     ILL_FORMED,
     TOO_LONG,
+    AnswerRules,
     BadResponse,
     TriggerResponse,
     trigger_response,
@@ -19,8 +22,13 @@ JSON = "application/json; charset=utf-8"
 MARK = "mpserverlessComposedResponse"
 
 
+SHARED = AnswerRules(max_body_bytes=4096, origin=Origin.SPACE)
+FIXED = (("content-disposition", "attachment"), ("x-content-type-options", "nosniff"))
+OWN_DOMAIN = AnswerRules(max_body_bytes=4096, origin=Origin.DOMAIN, inline=True)
+
+
 def answer(value: bytes | None, *, own_domain: bool = False) -> TriggerResponse | BadResponse:
-    return trigger_response(value, max_body_bytes=4096, may_override_disposition=own_domain)
+    return trigger_response(value, OWN_DOMAIN if own_domain else SHARED)
 
 
 def good(value: bytes | None, *, own_domain: bool = False) -> TriggerResponse:
@@ -75,7 +83,7 @@ def fields(headers: dict[str, Any]) -> list[tuple[str, str]]:
 def test_plain_results(value: bytes | None, content_type: str, body: bytes) -> None:
     assert good(value) == TriggerResponse(
         status=200,
-        headers=(("content-type", content_type), ("content-disposition", "attachment")),
+        headers=(("content-type", content_type), *FIXED),
         body=body,
     )
 
@@ -104,7 +112,7 @@ def test_the_example_of_the_guide() -> None:
         status=200,
         headers=(
             ("content-type", "text/html; charset=utf-8"),
-            ("content-disposition", "attachment"),
+            *FIXED,
         ),
         body=b"<h1>Hello World</h1>",
     )
@@ -222,7 +230,7 @@ def test_a_composed_response_without_content_type() -> None:
 def test_the_disposition_is_not_the_functions_choice_on_shared_domains() -> None:
     headers = {"Content-Disposition": "inline", "content-disposition": ["inline", "x"]}
     assert ("content-disposition", "attachment") in composed(headers=headers).headers
-    assert len(composed(headers=headers).headers) == 2
+    assert len(composed(headers=headers).headers) == 3
 
 
 def test_the_disposition_is_free_on_custom_domains() -> None:
@@ -317,7 +325,7 @@ def test_text_that_cannot_fit_is_not_parsed() -> None:
 def test_the_bound_is_a_setting() -> None:
     value = json.dumps("x" * 1_048_576).encode()
     for bound, kind in ((1_048_576, TriggerResponse), (1_048_575, BadResponse)):
-        response = trigger_response(value, max_body_bytes=bound, may_override_disposition=False)
+        response = trigger_response(value, replace(SHARED, max_body_bytes=bound))
         assert isinstance(response, kind)
 
 
@@ -337,3 +345,29 @@ def test_what_cannot_be_read_is_ill_formed(value: bytes) -> None:
     response = answer(value)
     assert isinstance(response, BadResponse)
     assert response.code == ILL_FORMED
+
+
+COOKIES = ["a=1; Domain=fn.localhost; Path=/", "b=2;domain=x", "c=3; HttpOnly;DOMAIN", "d=domain"]
+
+
+def cookies_at(origin: Origin) -> list[str]:
+    value = json.dumps({MARK: True, "headers": {"Set-Cookie": COOKIES}}).encode()
+    response = trigger_response(value, replace(SHARED, origin=origin))
+    assert isinstance(response, TriggerResponse)
+    return [value for name, value in response.headers if name == "set-cookie"]
+
+
+def test_cookies_of_shared_domains_are_for_their_host_only() -> None:
+    assert cookies_at(Origin.DOMAIN) == COOKIES
+    expected = ["a=1; Path=/", "b=2", "c=3; HttpOnly", "d=domain"]
+    assert cookies_at(Origin.SPACE) == cookies_at(Origin.GATEWAY) == expected
+
+
+@pytest.mark.parametrize("name", ["Clear-Site-Data", "Service-Worker-Allowed", "Alt-Svc"])
+def test_nothing_speaks_for_the_whole_gateway(name: str) -> None:
+    value = json.dumps({MARK: True, "headers": {name: "x", "X-Kept": "y"}}).encode()
+    for origin in Origin:
+        response = trigger_response(value, replace(SHARED, origin=origin))
+        assert isinstance(response, TriggerResponse)
+        assert dict(response.headers)["x-kept"] == "y"
+        assert (name.lower() in dict(response.headers)) is (origin is not Origin.GATEWAY)

@@ -1,0 +1,433 @@
+"""How long a client may keep us waiting, and how many clients there may be: over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import tracemalloc
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.gateway import connections as module
+from runtime.gateway import refused_connections
+from tests.unit.gateway.listening import (
+    BIG,
+    GET,
+    GET_BIG,
+    GET_FAIL,
+    GET_WAIT,
+    Bounds,
+    Gateway,
+    OnLoop,
+    read_answer,
+    read_end,
+    trickle,
+    until,
+)
+
+LONG_HEAD = b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 4000
+BOTH = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+
+
+# --- heads ------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_a_silent_connection_is_cut(on_loop: OnLoop, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, _ = await gateway.connect(tls=tls)
+        assert await read_end(reader) == b""
+        assert (gateway.connections.cut_head, gateway.begun) == (1, 0)
+
+    on_loop(Bounds(head_timeout_s=0.05), body)
+
+
+@BOTH
+def test_a_head_that_comes_byte_by_byte_is_cut(on_loop: OnLoop, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect(tls=tls)
+        ended = asyncio.ensure_future(read_end(reader))
+        await trickle(writer, LONG_HEAD, ended)
+        assert await ended == b""
+        assert (gateway.connections.cut_head, gateway.begun) == (1, 0)
+
+    on_loop(Bounds(head_timeout_s=0.1), body)
+
+
+def test_after_its_first_head_a_connection_has_time(on_loop: OnLoop) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect()
+        writer.write(GET_WAIT)
+        await until(lambda: gateway.begun == 1)
+        silent, _ = await gateway.connect()
+        await read_end(silent)  # which began later: the other one's time would be over
+        gateway.go_on.set()
+        assert (await read_answer(reader))[0] == 200
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+        assert gateway.connections.cut_head == 1
+
+    on_loop(Bounds(head_timeout_s=0.3), body)
+
+
+@BOTH
+def test_silence_after_a_request_ends_the_connection(on_loop: OnLoop, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect(tls=tls)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+        assert await read_end(reader) == b""
+        await until(lambda: len(gateway.connections) == 0)
+        assert gateway.connections.cut_head == 0
+
+    on_loop(Bounds(keepalive_s=0.3), body)
+
+
+@BOTH
+def test_a_second_head_that_comes_byte_by_byte_ends_the_connection(
+    on_loop: OnLoop, tls: bool
+) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect(tls=tls)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+        ended = asyncio.ensure_future(read_end(reader))
+        await trickle(writer, LONG_HEAD, ended)
+        assert await ended == b""
+        assert gateway.begun == 1
+
+    on_loop(Bounds(keepalive_s=0.3), body)
+
+
+# --- answers that nobody takes ----------------------------------------------------------------
+
+
+@BOTH
+def test_a_client_that_never_reads_is_cut(on_loop: OnLoop, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        _, writer = await gateway.connect(tls=tls, receive_bytes=4096)
+        writer.write(GET_BIG)
+        await until(lambda: gateway.ended == 1 and len(gateway.connections) == 0)
+        assert gateway.connections.cut_stalled == 1
+
+    on_loop(Bounds(write_stall_s=0.2), body)
+
+
+def test_it_is_cut_without_the_help_of_the_system(
+    on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    test_a_client_that_never_reads_is_cut(on_loop, tls=False)
+
+
+def test_what_is_left_when_a_connection_closes_does_not_keep_it_open(on_loop: OnLoop) -> None:
+    """Less than the flow control notices, and aiohttp has closed: nothing but the system is left."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        pytest.skip("this system has no option for it")
+
+    async def body(gateway: Gateway) -> None:
+        _, writer = await gateway.connect(receive_bytes=4096)
+        n = b"z" * 3000
+        writer.write(GET.replace(b"/ ", b"/?n=" + n + b" ", 1) * 40)
+        await until(lambda: gateway.begun > 1 and len(gateway.connections) == 0)
+
+    on_loop(Bounds(write_stall_s=0.3, keepalive_s=0.3), body)
+
+
+class Wire:
+    """A transport of which only the unsent bytes matter: what each look finds."""
+
+    def __init__(self, *unsent: int) -> None:
+        self.unsent = list(unsent)
+        self.cut = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent.pop(0)
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+def paused(wire: Wire) -> module.Connection:
+    """A connection whose transport has just said that it takes no more."""
+
+    class Owner:
+        server = type("Server", (), {"request_handler": None, "request_factory": None})()
+        loop = asyncio.get_running_loop()
+        keepalive_s = 1
+        write_stall_s = 0
+        cut_stalled = 0
+        head_field_max_bytes = 8190
+        head_fields_max = 64
+
+    connection = module.Connection(Owner())  # type: ignore[arg-type]
+    connection._wire = wire  # type: ignore[assignment]
+    connection.pause_writing()
+    return connection
+
+
+async def test_slow_is_not_stalled() -> None:
+    """The bound is on progress: each look compares with the one before."""
+    wire = Wire(500, 400, 300, 300)
+    paused(wire)
+    await until(lambda: wire.cut)
+    assert wire.unsent == []
+
+
+async def test_an_answer_that_is_taken_is_watched_no_longer() -> None:
+    connection = paused(Wire(500))
+    timer = connection._stall_timer
+    assert timer is not None
+    connection.resume_writing()
+    assert timer.cancelled()
+    assert connection._stall_timer is None
+
+
+# --- how many ---------------------------------------------------------------------------------
+
+
+@BOTH
+def test_connections_beyond_the_bound_are_refused(on_loop: OnLoop, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        first, one = await gateway.connect()
+        other, two = await gateway.connect(tls=True)
+        await until(lambda: len(gateway.connections) == 2)
+
+        reader, writer = await gateway.connect(tls=tls)
+        writer.write(GET)
+        status, headers, answer = await read_answer(reader)
+        assert status == 503
+        assert headers["connection"] == "close"
+        assert headers["retry-after"] == "1"
+        assert headers["content-type"] == "application/json; charset=utf-8"
+        refusal = json.loads(answer)
+        assert refusal["success"] is False
+        assert refusal["error"]["code"] == "Throttling.Api.Concurrency"
+        assert refusal["requestId"] == headers["request-id"]
+        writer.close()
+        assert await read_end(reader) == b""
+        assert (gateway.connections.refused, gateway.begun) == (1, 0)
+
+        for stream, client in ((first, one), (other, two)):
+            client.write(GET)
+            assert (await read_answer(stream))[0] == 200
+        one.close()
+        await until(lambda: len(gateway.connections) == 1)
+        reader, writer = await gateway.connect(tls=tls)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+
+    on_loop(Bounds(connections_max=2), body)
+
+
+def test_the_refusal_arrives_though_the_client_still_sends(on_loop: OnLoop) -> None:
+    async def body(gateway: Gateway) -> None:
+        await gateway.connect()
+        await until(lambda: len(gateway.connections) == 1)
+        reader, writer = await gateway.connect()
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1048576\r\n\r\n" + BIG)
+        await writer.drain()
+        assert (await read_answer(reader))[0] == 503
+
+    on_loop(Bounds(connections_max=1), body)
+
+
+def test_refused_connections_are_bounded_too(
+    on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFUSED_AT_ONCE_MAX", 1)
+    monkeypatch.setattr(refused_connections, "LINGER_S", 0.2)
+
+    async def body(gateway: Gateway) -> None:
+        await gateway.connect()
+        await until(lambda: len(gateway.connections) == 1)
+        refused, _ = await gateway.connect()
+        assert (await read_answer(refused))[0] == 503
+        for tls in (False, True):
+            reader, _ = await gateway.connect(tls=tls)
+            assert await read_end(reader) == b""
+        assert gateway.connections.refused == 3
+        # The one that was answered does not go on its own accord: it is cut.
+        await until(lambda: not gateway.connections._refusing)
+
+    on_loop(Bounds(connections_max=1), body)
+
+
+def test_five_hundred_slow_heads_need_little_memory(on_loop: OnLoop) -> None:
+    async def body(gateway: Gateway) -> None:
+        clients: list[socket.socket] = []
+        try:
+            for _ in range(500):
+                client = socket.create_connection(("127.0.0.1", gateway.port))
+                clients.append(client)
+                await asyncio.sleep(0)
+            await until(lambda: len(gateway.connections) == 500)
+            tracemalloc.start()
+            for at in range(0, 2000, 20):
+                for client in clients:
+                    client.sendall(LONG_HEAD[at : at + 20])
+                await asyncio.sleep(0)
+            assert gateway.begun == 0
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            for client in clients:
+                client.close()
+        assert grown < 500 * 16 * 1024
+        await until(lambda: len(gateway.connections) == 0)
+
+    on_loop(Bounds(), body)
+
+
+# --- ends of all kinds ------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("sent", [b"", GET[:20], GET_WAIT, GET_BIG, b"\x00" * 100])
+def test_a_reset_leaves_nothing_behind(on_loop: OnLoop, sent: bytes, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        _, writer = await gateway.connect(tls=tls, receive_bytes=4096)
+        await until(lambda: len(gateway.connections) == 1)
+        (connection,) = gateway.connections._open
+        writer.write(sent)
+        if sent in {GET_WAIT, GET_BIG}:
+            await until(lambda: gateway.begun == 1)
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        writer.transport.abort()
+        await until(lambda: len(gateway.connections) == 0)
+        assert connection._head_timer is None
+        assert connection._stall_timer is None
+        gateway.go_on.set()
+        await until(lambda: gateway.ended == gateway.begun)
+        reader, writer = await gateway.connect(tls=tls)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+
+    on_loop(Bounds(), body)
+
+
+@pytest.mark.parametrize("sent", [b"", GET[:20], GET_WAIT])
+def test_a_half_closed_connection_ends(on_loop: OnLoop, sent: bytes) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect()
+        writer.write(sent)
+        if sent == GET_WAIT:
+            await until(lambda: gateway.begun == 1)
+        writer.write_eof()
+        assert await read_end(reader) == b""
+        await until(lambda: len(gateway.connections) == 0)
+        gateway.go_on.set()
+        await until(lambda: gateway.ended == gateway.begun)
+
+    on_loop(Bounds(), body)
+
+
+@BOTH
+def test_pipelined_requests_are_answered_in_order(on_loop: OnLoop, tls: bool) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect(tls=tls)
+        numbers = [str(number) for number in range(100)]
+        writer.write(b"".join(GET.replace(b"/ ", f"/?n={n} ".encode(), 1) for n in numbers))
+        assert [(await read_answer(reader))[2].decode() for _ in numbers] == numbers
+
+    on_loop(Bounds(), body)
+
+
+def test_cleanup_and_abort_end_every_kind_of_connection(
+    on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused_connections, "LINGER_S", 1000)
+
+    async def body(gateway: Gateway) -> None:
+        await gateway.connect()
+        _, stuck = await gateway.connect(tls=True, receive_bytes=4096)
+        stuck.write(GET_BIG)
+        _, waiting = await gateway.connect()
+        waiting.write(GET_WAIT)
+        await until(lambda: gateway.begun == 2 and len(gateway.connections) == 3)
+        await gateway.connect()
+        await until(lambda: gateway.connections.refused == 1)
+        await gateway.runner.cleanup()
+        gateway.connections.abort()
+        gateway.connections.abort()
+        await until(lambda: len(gateway.connections) == 0 and not gateway.connections._refusing)
+        assert gateway.ended == 2
+
+    on_loop(Bounds(connections_max=3), body)
+
+
+# --- answers to what is no HTTP, and to faults ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["tls", "version", "header", "length", "smuggling", "long"],
+)
+@pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
+def test_what_is_no_http_is_answered_in_json_and_not_logged(
+    on_loop: OnLoop, sent: bytes, second: bool
+) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect()
+        if second:
+            writer.write(GET)
+            assert (await read_answer(reader))[0] == 200
+        writer.write(sent)
+        with capture_logs() as lines:
+            status, headers, answer = await read_answer(reader)
+            assert await read_end(reader) == b""
+        assert status == 400
+        assert headers["server"] == "yunhan"
+        refusal = json.loads(answer)
+        assert refusal["requestId"] == headers["request-id"]
+        assert refusal["error"]["code"] == "BadRequest"
+        assert refusal["error"]["message"].isprintable()
+        assert {line["log_level"] for line in lines} <= {"debug"}
+        await until(lambda: len(gateway.connections) == 0)
+        assert gateway.connections.malformed == 1
+        assert gateway.connections.cut_head == 0
+
+    on_loop(Bounds(), body)
+
+
+def test_a_fault_of_ours_is_answered_in_json_and_logged_once(on_loop: OnLoop) -> None:
+    async def body(gateway: Gateway) -> None:
+        reader, writer = await gateway.connect()
+        with capture_logs() as lines:
+            writer.write(GET_FAIL)
+            status, headers, answer = await read_answer(reader)
+            assert await read_end(reader) == b""
+        assert status == 500
+        assert "a fault of ours" not in answer.decode()
+        assert json.loads(answer)["requestId"] == headers["request-id"]
+        (line,) = lines
+        assert line["event"] == "request_failed"
+        assert line["request_id"] == headers["request-id"]
+        assert isinstance(line["exc_info"], LookupError)
+
+    on_loop(Bounds(), body)
+
+
+def test_the_numbers_are_shown(on_loop: OnLoop) -> None:
+    async def body(gateway: Gateway) -> None:
+        _, writer = await gateway.connect()
+        await until(lambda: len(gateway.connections) == 1)
+        gauges = dict(gateway.connections.gauges())
+        assert gauges.pop("connections_open") == 1
+        assert set(gauges.values()) == {0}
+        writer.close()
+
+    on_loop(Bounds(), body)
