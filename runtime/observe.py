@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -22,7 +23,9 @@ def configure_log(*, log_format: Literal["auto", "json", "text"], level: str) ->
         structlog.processors.StackInfoRenderer(),
     ]
     if text:
-        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a log line must never fail
+        shared += [_printable, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
         structlog.configure(
             processors=shared,
             wrapper_class=structlog.make_filtering_bound_logger(lowest),
@@ -38,6 +41,21 @@ def configure_log(*, log_format: Literal["auto", "json", "text"], level: str) ->
             cache_logger_on_first_use=False,
         )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+
+
+def _printable(
+    _logger: object, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What strangers send reaches a terminal as text, not as commands to it."""
+    return {
+        name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()
+    }
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _render_json(_logger: object, _name: str, event: structlog.typing.EventDict) -> bytes:

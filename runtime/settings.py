@@ -203,6 +203,9 @@ class Settings(BaseSettings):
     write_stall_s: float = setting(
         30.0, "s", "a client that takes nothing of its answer for this time is cut off", gt=0
     )
+    linger_s: float = setting(
+        1.0, "s", "after a refusal the rest of the body is taken for this time, then cut off", gt=0
+    )
     tls_handshake_timeout_s: float = setting(10.0, "s", "longest TLS handshake", gt=0)
     tls_handshakes_max: int = setting(
         128, "count", "TLS handshakes under way; further clients wait in the backlog", ge=1

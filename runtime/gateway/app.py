@@ -8,8 +8,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import request_began
+from runtime.gateway.framing import ends_connection, speaks
 from runtime.gateway.health import HealthApi
-from runtime.gateway.request_id import add_own_headers, request_id_of
+from runtime.gateway.request_id import HEADER, request_id_of
 from runtime.gateway.triggers.api import TriggerApi
 
 
@@ -25,7 +26,7 @@ def make_app(
     """All routes of one gateway. Which requests are for triggers depends on the host name: they are taken out
     before any route."""
     app = web.Application(middlewares=[_triggers_first(triggers), _json_errors])
-    app.on_response_prepare.append(add_own_headers)
+    app.on_response_prepare.append(_add_own_headers)
     app.router.add_post("/client", client.handle)
     # An endpoint with a trailing slash gives this path: the SDK only joins texts (client protocol §1).
     app.router.add_post("//client", client.handle)
@@ -43,10 +44,24 @@ def _triggers_first(triggers: TriggerApi) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_began(request)
+        if not speaks(request):
+            if request.transport is not None:
+                request.transport.abort()  # an answer would repeat the version
+            return web.Response(status=505)  # goes nowhere
         address = triggers.address_of(request)
         return await (handler(request) if address is None else triggers.handle(request, address))
 
     return middleware
+
+
+async def _add_own_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """For every answer, the framework's own too: the id, and a server name that tells no versions."""
+    if HEADER not in response.headers:
+        response.headers[HEADER] = request_id_of(request)
+    response.headers["Server"] = "yunhan"
+    if ends_connection(request):
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 @web.middleware

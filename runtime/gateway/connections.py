@@ -5,6 +5,7 @@ Each wait for a client has one bound, whichever way the client drags it out:
   first request's head      head_timeout_s, here
   every further head        keepalive_s, by aiohttp: counted from the answer before it, not from the last byte
   a request's body          by the handler that reads it (`bodies`)
+  a body after its refusal  linger_s, by aiohttp
   taking an answer          write_stall_s without any progress, here and in the listener's sockets
 """
 
@@ -43,6 +44,7 @@ class Connections:
         head_timeout_s: float,
         keepalive_s: float,
         write_stall_s: float,
+        linger_s: float,
         head_fields_max: int,
         head_field_max_bytes: int,
     ) -> None:
@@ -55,6 +57,7 @@ class Connections:
         self.head_timeout_s = head_timeout_s
         self.keepalive_s = keepalive_s
         self.write_stall_s = write_stall_s
+        self.linger_s = linger_s
         self.head_fields_max = head_fields_max
         self.head_field_max_bytes = head_field_max_bytes
         self.refused = 0
@@ -125,6 +128,7 @@ class Connection(web.RequestHandler):
             keepalive_timeout=owner.keepalive_s,
             access_log=None,  # type: ignore[arg-type]  # documented: switches it off
             auto_decompress=False,
+            lingering_time=owner.linger_s,
             max_line_size=owner.head_field_max_bytes,
             max_field_size=owner.head_field_max_bytes,
             max_headers=owner.head_fields_max,

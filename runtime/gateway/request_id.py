@@ -17,10 +17,3 @@ def request_id_of(request: web.Request) -> str:
         request_id = new_request_id()
         request[_KEY] = request_id
     return request_id
-
-
-async def add_own_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler `on_response_prepare`: the id, and a server name that tells no versions."""
-    if HEADER not in response.headers:
-        response.headers[HEADER] = request_id_of(request)
-    response.headers["Server"] = "yunhan"

@@ -115,6 +115,7 @@ def make_connections(runner: web.AppRunner, settings: Settings) -> Connections:
         head_timeout_s=settings.head_timeout_s,
         keepalive_s=settings.keepalive_s,
         write_stall_s=settings.write_stall_s,
+        linger_s=settings.linger_s,
         head_fields_max=settings.head_fields_max,
         head_field_max_bytes=settings.head_field_max_bytes,
     )

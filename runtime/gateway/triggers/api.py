@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 
 from runtime.errors import YunhanError
 from runtime.gateway.bodies import BodyTooLargeError, read_body
+from runtime.gateway.framing import check_framing
 from runtime.gateway.request_id import request_id_of
 from runtime.gateway.triggers.answers import (
     internal_refusal,
@@ -114,9 +115,10 @@ class TriggerApi:
     async def _answer(
         self, request: web.Request, address: TriggerAddress, request_id: str
     ) -> TriggerResponse:
+        check_method(request.method)
+        check_framing(request)
         space = await self._space(request, address)
         match, path = _match(space, address.raw_path)
-        check_method(request.method)
         body = await self._read(request, self._limits.request_bound(space.http_triggers))
         args = trigger_args(
             TriggerRequest(

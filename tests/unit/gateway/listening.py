@@ -41,6 +41,7 @@ class Bounds:
     write_stall_s: float = 50
     handshake_timeout_s: float = 50
     handshakes_max: int = 100
+    linger_s: float = 1
     head_fields_max: int = 64
     head_field_max_bytes: int = 8190
 
@@ -115,6 +116,7 @@ async def listening(bounds: Bounds) -> AsyncIterator[Gateway]:
         head_timeout_s=bounds.head_timeout_s,
         keepalive_s=bounds.keepalive_s,
         write_stall_s=bounds.write_stall_s,
+        linger_s=bounds.linger_s,
         head_fields_max=bounds.head_fields_max,
         head_field_max_bytes=bounds.head_field_max_bytes,
     )

@@ -162,6 +162,7 @@ def paused(wire: Wire) -> module.Connection:
         cut_stalled = 0
         head_field_max_bytes = 8190
         head_fields_max = 64
+        linger_s = 1
 
     connection = module.Connection(Owner())  # type: ignore[arg-type]
     connection._wire = wire  # type: ignore[assignment]

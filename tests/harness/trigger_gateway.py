@@ -1,0 +1,332 @@
+"""A gateway with HTTP triggers on a real socket of this process, over a worker with scripted functions."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiohttp import web
+
+from runtime.backends.control_memory import ControlMemory
+from runtime.gateway.app import make_app
+from runtime.gateway.client_api import ClientApi
+from runtime.gateway.connections import Connections
+from runtime.gateway.health import HealthApi
+from runtime.gateway.listeners import Listener
+from runtime.gateway.triggers.api import TriggerApi
+from runtime.messages import Function, HttpTriggerConfig, Space, SpaceStatus
+from runtime.ports import SystemClock
+from runtime.sealing import SecretBox
+from runtime.services.client_calls import ClientCalls
+from runtime.services.custom_domains import CustomDomains
+from runtime.services.directory import SpaceDirectory
+from runtime.services.invoke import InvokeService, JobFactory
+from runtime.services.space_keys import client_secret_context
+from runtime.services.tokens import TokenService
+from runtime.settings import Settings
+from runtime.wiring.limits import trigger_limits
+from runtime.wiring.listeners import make_connections
+from sandbox.api import Ending, OutcomeKind
+from sandbox.spawners.memory import EndWith, MemoryContext
+from tests.harness.small_worker import SmallWorker
+from tests.harness.strict_http import WireAnswer, parse_answer
+
+ON = "mp-on"
+OFF = "mp-off"
+PAUSED = "mp-paused"
+WIDE = "mp-wide"
+"""Its bounds are raised to 1 MB."""
+DOMAIN = "shop.example.com"
+"""The custom domain of `ON`."""
+OFF_DOMAIN = "off.example.com"
+LONG_PATH = "/http/" + "x" * 122
+"""128 characters."""
+PATHS = {
+    "f": "/http/f",
+    "below": "/http/f/below",
+    "upper": "/http/F",
+    "dots": "/http/a.b-c_d",
+    "long": LONG_PATH,
+    "word": "/httpword",
+}
+MIB = 1024 * 1024
+_ANSWER_MAX_S = 20.0
+"""A hang is a failure that says where, not a test that runs out of time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """JSON text that a function's result is, byte by byte, as no Python value gives it."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a function was given."""
+
+    function: str
+    args: dict[str, Any]
+    env: Mapping[str, str]
+    trigger_path: str | None
+
+
+@dataclass(kw_only=True)
+class TriggerGateway:
+    """For tests to reach into. `script` answers for every function."""
+
+    port: int
+    small: SmallWorker
+    connections: Connections
+    domains: CustomDomains
+    invoker: InvokeService
+    script: Callable[[MemoryContext], Any] = lambda _: "done"
+    seen: list[Seen] = field(default_factory=list)
+
+    def returns(self, value: Any) -> None:
+        """From now on every function returns `value`; `Raw` and endings as what they are."""
+        self.script = lambda _: value
+
+    async def run(self, context: MemoryContext) -> Any:
+        """What the scripted spawner calls."""
+        invocations = context.sandbox.invocations
+        [invocation] = [each for each in invocations if each.request_id == context.request_id]
+        invocations.clear()
+        assert context.sandbox.binding is not None
+        self.seen.append(
+            Seen(
+                function=context.sandbox.binding.function,
+                args=context.args,
+                env=dict(context.env),
+                trigger_path=invocation.trigger_path,
+            )
+        )
+        value = self.script(context)
+        if asyncio.iscoroutine(value):
+            value = await value
+        if isinstance(value, Raw):
+            raise EndWith(Ending(kind=OutcomeKind.OK, value=value.text))
+        if isinstance(value, Ending):
+            raise EndWith(value)
+        return value
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Wire]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        wire = Wire(reader, writer)
+        try:
+            yield wire
+        finally:
+            await wire.close()
+
+    async def exchange(self, data: bytes, *, method: str = "GET") -> WireAnswer:
+        """One request as bytes over a connection of its own."""
+        async with self.connect() as wire:
+            await wire.send(data)
+            return await wire.answer(method=method)
+
+    async def pipeline(
+        self, requests: Sequence[bytes], methods: Sequence[str] = ()
+    ) -> AsyncIterator[WireAnswer]:
+        """Their answers in order, all requests sent at once.
+
+        When the gateway ends the connection after an answer, the others are sent again over a new one: they
+        have not been run. At the end nothing is left over.
+        """
+        number = 0
+        while number < len(requests):
+            async with self.connect() as wire:
+                await wire.send(b"".join(requests[number:]))
+                closes = False
+                while number < len(requests) and not closes:
+                    answer = await wire.answer(method=methods[number] if methods else "GET")
+                    closes = answer.closes
+                    number += 1
+                    yield answer
+                if not closes:
+                    await wire.send(
+                        raw_request("/healthz", host="", headers=("connection: close",))
+                    )
+                    assert (await wire.answer()).closes
+                with suppress(ConnectionError):
+                    assert await wire.rest() == []
+
+    async def ask(
+        self,
+        target: str = "/http/f",
+        *,
+        method: str = "GET",
+        host: str = f"{ON}.fn.localhost",
+        headers: tuple[str, ...] = (),
+        body: bytes | None = None,
+    ) -> WireAnswer:
+        """One request over a connection of its own. `headers` are whole lines."""
+        request = raw_request(target, method=method, host=host, headers=headers, body=body)
+        return await self.exchange(request, method=method)
+
+
+class Wire:
+    """One client connection that reads answers by the strict reader."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.unread = b""
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self, *, method: str = "GET") -> WireAnswer:
+        """The next answer. Raises EOFError when the connection ends before it does."""
+        async with asyncio.timeout(_ANSWER_MAX_S):
+            while (found := parse_answer(self.unread, method=method)) is None:
+                if not await self._more():
+                    raise EOFError(f"the connection ended; unread: {self.unread[:200]!r}")
+        answer, length = found
+        self.unread = self.unread[length:]
+        return answer
+
+    async def rest(self) -> list[WireAnswer]:
+        """All answers until the server ends the connection, and nothing else."""
+        async with asyncio.timeout(_ANSWER_MAX_S):
+            while await self._more():
+                pass
+        answers = []
+        while self.unread:
+            answers.append(await self.answer())
+        return answers
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
+
+    async def _more(self) -> bool:
+        try:
+            data = await self.reader.read(65536)
+        except ConnectionError:
+            return False
+        self.unread += data
+        return bool(data)
+
+
+def raw_request(
+    target: str,
+    *,
+    method: str = "GET",
+    host: str = f"{ON}.fn.localhost",
+    headers: tuple[str, ...] = (),
+    body: bytes | None = None,
+) -> bytes:
+    """The bytes of a request. `body` comes with its length."""
+    lines = [f"{method} {target} HTTP/1.1", f"host: {host}", *headers]
+    if body is not None:
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join((*lines, "", "")).encode() + (body or b"")
+
+
+@asynccontextmanager
+async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
+    """Spaces, functions and addresses as the constants above say. `changes` are settings, by their names."""
+    settings = Settings(**changes)
+    box = SecretBox(b"k" * 32)
+    store = ControlMemory()
+    for space in _spaces(box):
+        await store.create_space(space)
+    clock = SystemClock()
+    small = SmallWorker(slots=4, max_sandboxes=64)
+    directory = SpaceDirectory(
+        store=store, box=box, clock=clock, max_age_s=3600, poll_s=3600, max_spaces=100
+    )
+    domains = CustomDomains(store=store, box=box)
+    await domains.poll()
+    jobs = JobFactory(args_max_bytes=MIB, timeout_sync_max_s=60, queue_wait_s=30)
+    invoker = InvokeService(
+        directory=directory, queue=small.queue, jobs=jobs, records=small.records, clock=clock
+    )
+    tokens = TokenService(store=store, box=box, clock=clock, ttl_s=60, rotate_s=3600, settle_s=10)
+    app = make_app(
+        client=ClientApi(
+            directory=directory,
+            calls=ClientCalls(tokens=tokens, invoker=invoker),
+            clock=clock,
+            body_max_bytes=settings.body_max_bytes,
+            clock_skew_s=0,
+            body_timeout_s=settings.body_timeout_s,
+        ),
+        management=_teapot,
+        upload=_teapot,
+        download=_teapot,
+        health=HealthApi(checks={}, gauges=dict),
+        triggers=TriggerApi(
+            directory=directory,
+            domains=domains,
+            invoker=invoker,
+            limits=trigger_limits(settings),
+        ),
+    )
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5)
+    async with small.open(), AsyncExitStack() as stack:
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        connections = make_connections(runner, settings)
+        address = socket.create_server(("127.0.0.1", 0))
+        await Listener(runner, connections, address, backlog=512).start()
+        gateway = TriggerGateway(
+            port=address.getsockname()[1],
+            small=small,
+            connections=connections,
+            domains=domains,
+            invoker=invoker,
+        )
+        for name in PATHS:
+            small.spawner.functions[name] = gateway.run
+        yield gateway
+
+
+async def _teapot(request: web.Request) -> web.StreamResponse:
+    """An address of the gateway itself that no request to a trigger may reach."""
+    return web.Response(status=418)
+
+
+def _spaces(box: SecretBox) -> list[Space]:
+    functions = {
+        name: Function(
+            name=name,
+            http_path=path,
+            timeout_s=5,
+            concurrency=1,
+            live_deployment_id=f"dep-{name}",
+            live_digest=f"digest-{name}",
+        )
+        for name, path in PATHS.items()
+    }
+    functions["hidden"] = Function(name="hidden", live_deployment_id="dep-h", live_digest="h")
+    functions["empty"] = Function(name="empty", http_path="/http/no-code")
+    on = HttpTriggerConfig(enabled=True, custom_domain=DOMAIN)
+
+    def space(space_id: str, **changes: Any) -> Space:
+        made = Space(
+            space_id=space_id,
+            name=space_id,
+            client_secret_sealed=box.seal(b"secret", context=client_secret_context(space_id)),
+            private_key_sealed=b"",
+            public_key_pem="",
+            created_ms=1,
+            modified_ms=1,
+            functions=functions,
+        )
+        return replace(made, **changes)
+
+    wide = HttpTriggerConfig(enabled=True, request_max_bytes=MIB, response_max_bytes=MIB)
+    return [
+        space(ON, http_triggers=on),
+        space(OFF, http_triggers=replace(on, enabled=False, custom_domain=OFF_DOMAIN)),
+        space(PAUSED, http_triggers=replace(on, custom_domain=""), status=SpaceStatus.PAUSED),
+        space(WIDE, http_triggers=wide),
+    ]
