@@ -64,6 +64,12 @@ def split_address(text: str) -> tuple[str, int]:
     return match["v6"] or match["host"], int(match["port"])
 
 
+def ascii_host(host: str) -> str:
+    """A host name as clients send it: lower case, `xn--`, no dot at the end. Raises ValueError."""
+    name = host.lower().removesuffix(".")
+    return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
 def allowed(info: FieldInfo) -> str:
     """In words; empty when its validator says so."""
     choices = [choice for choice in get_args(info.annotation) if isinstance(choice, str)]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     SecretStr,
@@ -26,6 +27,7 @@ from runtime.setting_fields import (
     HOST_NAME,
     SHOWN_MAX,
     allowed,
+    ascii_host,
     own_words,
     setting,
     split_address,
@@ -187,6 +189,9 @@ class Settings(BaseSettings):
     )
 
     # connections
+    bodies_max_bytes: int = setting(
+        256 * MIB, "bytes", "request bodies being read at the same time; more are refused", ge=1
+    )
     connections_max: int = setting(
         4096, "count", "open connections of all clients; more are refused", ge=1
     )
@@ -208,7 +213,7 @@ class Settings(BaseSettings):
     )
     tls_handshake_timeout_s: float = setting(10.0, "s", "longest TLS handshake", gt=0)
     tls_handshakes_max: int = setting(
-        128, "count", "TLS handshakes under way; further clients wait in the backlog", ge=1
+        128, "count", "TLS handshakes under way; one more ends the oldest", ge=2
     )
     tls_contexts_max: int = setting(
         1000, "count", "certificates of custom domains kept ready for handshakes", ge=1
@@ -241,6 +246,12 @@ class Settings(BaseSettings):
     )
     queue_max_jobs_per_space: int = setting(
         250, "count", "synchronous jobs of one space that wait; more are refused", ge=1
+    )
+    queue_max_bytes: int = setting(
+        256 * MIB,
+        "bytes",
+        "arguments of waiting jobs; a quarter for one space; more is refused",
+        ge=1,
     )
     queue_wait_s: float = setting(
         30.0, "s", "longest wait of a synchronous job; then it is expired and never run", gt=0
@@ -345,6 +356,12 @@ class Settings(BaseSettings):
                 f"YUNHAN_CONTROL_POLL_S={self.control_poll_s} must be smaller than"
                 f" YUNHAN_CONTROL_MAX_AGE_S={self.control_max_age_s}"
             )
+        for host in self.own_hosts:
+            if host == self.trigger_domain or host.partition(".")[2] == self.trigger_domain:
+                raise ValueError(
+                    f"YUNHAN_TRIGGER_DOMAIN={self.trigger_domain} contains {host}, at which clients reach"
+                    " this server (YUNHAN_PUBLIC_URL): that name would be a space's; use a domain of its own"
+                )
         if self.trigger_body_max_bytes < max(
             self.trigger_request_max_bytes, self.trigger_response_max_bytes
         ):
@@ -368,6 +385,12 @@ class Settings(BaseSettings):
     def https_address(self) -> tuple[str, int] | None:
         """As `http_address`; None when there is no HTTPS listener."""
         return split_address(self.https) if self.https else None
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """Host names at which clients reach the gateway itself, in lower case and `xn--`."""
+        host = urlsplit(self.public_url).hostname if self.public_url else self.http_address[0]
+        return frozenset({ascii_host(host or "")} - {""})
 
     @property
     def production(self) -> bool:

@@ -7,7 +7,7 @@ A job is in exactly one state: waiting (in its space's line), taken (in a worker
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +15,9 @@ from runtime.errors import OverloadedError, UnavailableError
 from runtime.messages import Job, Outcome
 from runtime.ports import Clock, Delivery, Queue
 from sandbox.api import Fault, OutcomeKind
+
+_SPACES_SHARE = 4
+"""One space may hold this part of the bytes, so that it keeps nobody else out."""
 
 
 class MemoryDelivery(Delivery):
@@ -52,10 +55,17 @@ class MemoryDelivery(Delivery):
 
 class MemoryQueue(Queue):
     """See `Queue`. `max_jobs` bounds the waiting jobs, `max_jobs_per_space` those of one space, so that a
-    busy space is refused before it keeps the others out; taken ones are bounded by the workers' slots."""
+    busy space is refused before it keeps the others out; taken ones are bounded by the workers' slots.
+    `max_bytes` bounds the arguments of the waiting jobs; one space may have a quarter of them."""
 
-    def __init__(self, *, max_jobs: int, max_jobs_per_space: int, clock: Clock) -> None:
+    def __init__(
+        self, *, max_jobs: int, max_jobs_per_space: int, max_bytes: int, clock: Clock
+    ) -> None:
         self.clock = clock
+        self._max_bytes = max_bytes
+        self._bytes: Counter[str] = Counter()
+        """Of the waiting jobs' arguments, by space."""
+        self._bytes_total = 0
         self._max_jobs = max_jobs
         self._max_jobs_per_space = max_jobs_per_space
         self._lines: OrderedDict[str, deque[MemoryDelivery]] = OrderedDict()
@@ -93,6 +103,7 @@ class MemoryQueue(Queue):
                 f"{len(line)} calls of space {job.space_id} are waiting already"
                 " (YUNHAN_QUEUE_MAX_JOBS_PER_SPACE); try again later"
             )
+        self._check_bytes(job)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         delivery = MemoryDelivery(job, self, answer)
@@ -110,6 +121,19 @@ class MemoryQueue(Queue):
             self._unfinished.discard(delivery)
             if not delivery.taken:  # the caller gave up: nobody shall run it
                 self._remove(delivery)
+
+    def _check_bytes(self, job: Job) -> None:
+        """A job that waits alone is never too large."""
+        size = len(job.args)
+        for held, most in (
+            (self._bytes_total, self._max_bytes),
+            (self._bytes[job.space_id], self._max_bytes // _SPACES_SHARE),
+        ):
+            if held and held + size > most:
+                raise OverloadedError(
+                    f"the arguments of waiting calls have {held} bytes (YUNHAN_QUEUE_MAX_BYTES);"
+                    " try again later"
+                )
 
     async def take(self) -> Delivery:
         delivery = self._pop()
@@ -152,10 +176,16 @@ class MemoryQueue(Queue):
         else:
             line.append(delivery)
         self._waiting += 1
+        self._bytes[delivery.job.space_id] += len(delivery.job.args)
+        self._bytes_total += len(delivery.job.args)
         self._empty.clear()
 
-    def _one_less(self) -> None:
+    def _one_less(self, job: Job) -> None:
         self._waiting -= 1
+        self._bytes_total -= len(job.args)
+        self._bytes[job.space_id] -= len(job.args)
+        if not self._bytes[job.space_id]:
+            del self._bytes[job.space_id]
         if self._waiting == 0:
             self._empty.set()
 
@@ -167,7 +197,7 @@ class MemoryQueue(Queue):
         delivery = line.popleft()
         if line:
             self._lines[space_id] = line
-        self._one_less()
+        self._one_less(delivery.job)
         delivery.taken = True
         return delivery
 
@@ -178,7 +208,7 @@ class MemoryQueue(Queue):
         if line is None or delivery not in line:
             return
         line.remove(delivery)
-        self._one_less()
+        self._one_less(delivery.job)
         if not line:
             del self._lines[delivery.job.space_id]
 

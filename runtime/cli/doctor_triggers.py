@@ -60,14 +60,6 @@ def check_trigger_domain(settings: Settings) -> Finding:
     """Whether clients can use the addresses that the program tells them."""
     name, domain = "trigger domain", settings.trigger_domain
     public_host = urlsplit(settings.public_url).hostname or ""
-    if public_host.partition(".")[2] == domain:
-        return Finding(
-            name=name,
-            state=State.PROBLEM,
-            text=f"YUNHAN_PUBLIC_URL={settings.public_url} is directly below the trigger domain"
-            f" {domain}: all its requests are taken for triggers",
-            next_step="Set YUNHAN_TRIGGER_DOMAIN to a domain of its own, e.g. fn.example.com.",
-        )
     elsewhere = bool(public_host) and not _is_local(public_host)
     if _is_localhost(domain) and (settings.production or elsewhere):
         why = f"YUNHAN_PUBLIC_URL={settings.public_url}" if elsewhere else "YUNHAN_ENV=production"

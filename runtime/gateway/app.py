@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import orjson
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -12,6 +13,7 @@ from runtime.gateway.framing import ends_connection, speaks
 from runtime.gateway.health import HealthApi
 from runtime.gateway.request_id import HEADER, request_id_of
 from runtime.gateway.triggers.api import TriggerApi
+from runtime.services import envelope
 
 
 def make_app(
@@ -26,7 +28,7 @@ def make_app(
     """All routes of one gateway. Which requests are for triggers depends on the host name: they are taken out
     before any route."""
     app = web.Application(middlewares=[_triggers_first(triggers), _json_errors])
-    app.on_response_prepare.append(_add_own_headers)
+    app.on_response_prepare.append(_own_headers(health))
     app.router.add_post("/client", client.handle)
     # An endpoint with a trailing slash gives this path: the SDK only joins texts (client protocol §1).
     app.router.add_post("//client", client.handle)
@@ -48,20 +50,26 @@ def _triggers_first(triggers: TriggerApi) -> Middleware:
             if request.transport is not None:
                 request.transport.abort()  # an answer would repeat the version
             return web.Response(status=505)  # goes nowhere
+        if triggers.is_misdirected(request):
+            text = "this connection was made for another host name than the request is for"
+            return _refused(request, 421, "MisdirectedRequest", text)
         address = triggers.address_of(request)
         return await (handler(request) if address is None else triggers.handle(request, address))
 
     return middleware
 
 
-async def _add_own_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """For every answer, the framework's own too: the id, and a server name that tells no versions."""
-    if HEADER not in response.headers:
-        response.headers[HEADER] = request_id_of(request)
-    response.headers["Server"] = "yunhan"
-    if ends_connection(request):
-        response.force_close()
-        response.headers["Connection"] = "close"
+def _own_headers(health: HealthApi) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        """For every answer, the framework's own too: the id, and a server name that tells no versions."""
+        if HEADER not in response.headers:
+            response.headers[HEADER] = request_id_of(request)
+        response.headers["Server"] = "yunhan"
+        if health.draining or ends_connection(request):
+            response.force_close()
+            response.headers["Connection"] = "close"
+
+    return add
 
 
 @web.middleware
@@ -73,16 +81,17 @@ async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResp
         if error.status < 400:
             raise
         code = "NotFound" if error.status == 404 else error.reason.replace(" ", "")
-        body = {
-            "success": False,
-            "error": {"code": code, "message": f"{request.method} {request.path}: {error.reason}"},
-            "requestId": request_id_of(request),
-        }
-        allow = error.headers.get("Allow")
-        return web.Response(
-            status=error.status,
-            body=orjson.dumps(body),
-            content_type="application/json",
-            charset="utf-8",
-            headers={"Allow": allow} if allow else None,
-        )
+        text = f"{request.method} {request.path}: {error.reason}"
+        response = _refused(request, error.status, code, text)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+
+
+def _refused(request: web.Request, status: int, code: str, message: str) -> web.Response:
+    return web.Response(
+        status=status,
+        body=envelope.failure(code, message, request_id=request_id_of(request)),
+        content_type="application/json",
+        charset="utf-8",
+    )

@@ -7,7 +7,7 @@ import zlib
 
 from aiohttp import web
 
-from runtime.errors import CallerError
+from runtime.errors import CallerError, OverloadedError
 
 _GZIP_OR_ZLIB = 47  # zlib finds out which
 
@@ -16,11 +16,39 @@ class BodyTooLargeError(Exception):
     """The body has more bytes than allowed."""
 
 
-async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -> bytes:
+class BodyBudget:
+    """Bounds what all bodies that are being read have together, in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies under way."""
+        return self._held
+
+    def take(self, size: int) -> None:
+        """Raises OverloadedError; `give_back` has to follow."""
+        self._held += size
+        if self._held > self._max_bytes:
+            raise OverloadedError(
+                f"more than {self._max_bytes} bytes of request bodies are being read"
+                " (YUNHAN_BODIES_MAX_BYTES); try again"
+            )
+
+    def give_back(self, size: int) -> None:
+        """What `take` was told, in all."""
+        self._held -= size
+
+
+async def read_body(
+    request: web.Request, *, max_bytes: int, timeout_s: float, budget: BodyBudget
+) -> bytes:
     """The whole body, decompressed; the bound holds before and after.
 
     Raises BodyTooLargeError as soon as the bound is passed, CallerError when it came too slowly or broke
-    off. What was not read is never kept.
+    off, OverloadedError when the bodies of all requests are too much. What was not read is never kept.
     """
     announced = request.content_length
     if announced is not None and announced > max_bytes:
@@ -31,6 +59,7 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
         async with asyncio.timeout(timeout_s):
             async for chunk in request.content.iter_any():
                 size += len(chunk)
+                budget.take(len(chunk))
                 if size > max_bytes:
                     raise BodyTooLargeError(_too_large(max_bytes))
                 chunks.append(chunk)
@@ -40,6 +69,8 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
         ) from None
     except (web.RequestPayloadError, ConnectionError, OSError) as error:
         raise CallerError("InvalidBody.Format", f"the body could not be read: {error}") from None
+    finally:
+        budget.give_back(size)
     return _decoded(b"".join(chunks), request.headers.get("content-encoding", ""), max_bytes)
 
 

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import CallerError, InvalidParameterError, YunhanError
-from runtime.gateway.bodies import BodyTooLargeError, read_body
+from runtime.gateway.bodies import BodyBudget, BodyTooLargeError, read_body
 from runtime.gateway.request_id import request_id_of
 from runtime.ports import Clock
 from runtime.services import envelope
@@ -37,6 +37,7 @@ class ClientApi:
         body_max_bytes: int,
         clock_skew_s: int,
         body_timeout_s: float,
+        budget: BodyBudget,
     ) -> None:
         self._directory = directory
         self._calls = calls
@@ -44,6 +45,7 @@ class ClientApi:
         self._body_max_bytes = body_max_bytes
         self._clock_skew_ms = clock_skew_s * 1000
         self._body_timeout_s = body_timeout_s
+        self._budget = budget
 
     async def handle(self, request: web.Request) -> web.Response:
         request_id = request_id_of(request)
@@ -83,7 +85,10 @@ class ClientApi:
     async def _read(self, request: web.Request) -> dict[str, Any]:
         try:
             raw = await read_body(
-                request, max_bytes=self._body_max_bytes, timeout_s=self._body_timeout_s
+                request,
+                max_bytes=self._body_max_bytes,
+                timeout_s=self._body_timeout_s,
+                budget=self._budget,
             )
         except BodyTooLargeError as error:
             raise CallerError("RequestContentLength.Exceeded", str(error)) from None

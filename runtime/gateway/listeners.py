@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from functools import partial
 
 import structlog
 from aiohttp import web
 
 from runtime.gateway.connections import Connections
 
+ACCEPTS_AT_ONCE = 16
 ACCEPT_RETRY_S = 1.0
 """Wait after the system could not accept, e.g. because the descriptors are used up."""
 
@@ -58,9 +60,10 @@ class TlsListener(Listener):
     """The same over TLS.
 
     asyncio's own TLS servers begin a handshake for whoever connects, and nobody sees how many there are.
-    Here no more than `handshakes_max` are under way; further clients wait in the backlog."""
+    Here no more than `handshakes_max` are under way: one more ends the oldest, so that clients who connect
+    and say nothing keep nobody out."""
 
-    __slots__ = ("_accepting", "_context", "_handshake_timeout_s", "_handshakes", "_room")
+    __slots__ = ("_context", "_handshake_timeout_s", "_handshakes", "_handshakes_max", "_retry")
 
     def __init__(
         self,
@@ -76,9 +79,10 @@ class TlsListener(Listener):
         super().__init__(runner, connections, address, backlog=backlog)
         self._context = context
         self._handshake_timeout_s = handshake_timeout_s
-        self._room = asyncio.Semaphore(handshakes_max)
-        self._handshakes: set[asyncio.Task[None]] = set()
-        self._accepting: asyncio.Task[None] | None = None
+        self._handshakes_max = handshakes_max
+        self._handshakes: dict[asyncio.Task[None], None] = {}
+        """Oldest first."""
+        self._retry: asyncio.TimerHandle | None = None
 
     @property
     def _scheme(self) -> str:
@@ -89,61 +93,73 @@ class TlsListener(Listener):
         _bound_unsent(self._address, self._connections.write_stall_s)
         self._address.setblocking(False)  # noqa: FBT003 - its only parameter
         self._address.listen(self._backlog)
-        self._accepting = asyncio.create_task(self._accept(), name="accept TLS connections")
+        self._watch()
 
     async def stop(self) -> None:
-        """As for other sites; connections whose handshake is not over are closed."""
-        accepting, self._accepting = self._accepting, None
-        if accepting is not None:
-            # While this is awaited the youngest handshake begins too: cancelled before its first step, it
-            # would leave its socket open.
-            await _end(accepting)
-            await _end(*self._handshakes)
+        """As for other sites; connections whose handshake is not over are closed. Idempotent."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._address.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._address)
             self._address.close()
+        for handshake in self._handshakes:
+            handshake.cancel()
+        if self._handshakes:
+            await asyncio.wait(self._handshakes)
         await super().stop()
 
-    async def _accept(self) -> None:
-        """Runs until it is cancelled, whatever happens to single connections."""
+    def _watch(self) -> None:
+        asyncio.get_running_loop().add_reader(self._address, self._accept)
+
+    def _accept(self) -> None:
+        """Take clients who wait, not all of them at once: the loop has other work."""
         loop = asyncio.get_running_loop()
-        while True:
-            await self._room.acquire()
+        for _ in range(ACCEPTS_AT_ONCE):
             try:
-                client, _ = await loop.sock_accept(self._address)
+                client, _address = self._address.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
             except Exception as error:  # noqa: BLE001 - a listener that ends would go unnoticed
-                self._room.release()
                 _log.error("accept_failed", listener=self.name, error=str(error))
-                await asyncio.sleep(ACCEPT_RETRY_S)
-                continue
-            handshake = loop.create_task(self._shake_hands(client), name="TLS handshake")
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshake_done)
+                loop.remove_reader(self._address)
+                self._retry = loop.call_later(ACCEPT_RETRY_S, self._watch)
+                return
+            client.setblocking(False)  # noqa: FBT003 - its only parameter
+            self._begin(client)
+
+    def _begin(self, client: socket.socket) -> None:
+        under_way = [one for one in self._handshakes if not one.cancelling()]
+        if len(under_way) >= self._handshakes_max:
+            under_way[0].cancel()
+        handshake = asyncio.get_running_loop().create_task(
+            self._shake_hands(client), name="TLS handshake"
+        )
+        self._handshakes[handshake] = None
+        handshake.add_done_callback(partial(self._handshake_done, client))
 
     async def _shake_hands(self, client: socket.socket) -> None:
-        """Ends with the handshake; the connection then belongs to `Connections`."""
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._connections,
-                client,
-                ssl=self._context,
-                ssl_handshake_timeout=self._handshake_timeout_s,
-                ssl_shutdown_timeout=self._connections.write_stall_s,
-            )
-        except OSError as error:  # no TLS at all, no common version, too slow, gone
+        """Ends with the handshake; the connection then belongs to `Connections`. Raises OSError when the
+        client speaks no TLS, has no common version, is too slow or gone."""
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._connections,
+            client,
+            ssl=self._context,
+            ssl_handshake_timeout=self._handshake_timeout_s,
+            ssl_shutdown_timeout=self._connections.write_stall_s,
+        )
+
+    def _handshake_done(self, client: socket.socket, handshake: asyncio.Task[None]) -> None:
+        del self._handshakes[handshake]
+        if handshake.cancelled():
+            self._connections.handshakes_failed += 1
+            client.close()  # also when it was cancelled before its first step
+            return
+        error = handshake.exception()
+        if isinstance(error, OSError):
             self._connections.handshakes_failed += 1
             _log.debug("tls_handshake_failed", error=str(error))
-
-    def _handshake_done(self, handshake: asyncio.Task[None]) -> None:
-        self._handshakes.discard(handshake)
-        self._room.release()
-        if not handshake.cancelled() and (error := handshake.exception()) is not None:
+        elif error is not None:
             _log.error("tls_handshake_broken", exc_info=error)
-
-
-async def _end(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
 
 
 def _bound_unsent(listening: socket.socket, seconds: float) -> None:

@@ -69,6 +69,8 @@ class SpaceDirectory:
         self._poll_s = poll_s
         self._max_spaces = max_spaces
         self._cached: OrderedDict[str, _Cached] = OrderedDict()
+        self._absent: OrderedDict[str, _Cached] = OrderedDict()
+        """Ids that are no spaces: strangers may ask for any number of them, and push out no space."""
         self._loading: dict[str, asyncio.Lock] = {}
         self._changes = 0
         self._changed: set[str] = set()
@@ -94,6 +96,7 @@ class SpaceDirectory:
     def invalidate(self, space_id: str) -> None:
         """Forget what is known of a space; the next call reads it."""
         self._changes += 1
+        self._absent.pop(space_id, None)
         if self._cached.pop(space_id, None) is not None:
             self._changed.add(space_id)
 
@@ -126,10 +129,11 @@ class SpaceDirectory:
                 await self._load(space_id)
 
     def _fresh(self, space_id: str) -> _Cached | None:
-        cached = self._cached.get(space_id)
+        known = self._cached if space_id in self._cached else self._absent
+        cached = known.get(space_id)
         if cached is None or self._clock.monotonic() - cached.checked > self._max_age_s:
             return None
-        self._cached.move_to_end(space_id)
+        known.move_to_end(space_id)
         return cached
 
     async def _load(self, space_id: str) -> _Cached:
@@ -149,10 +153,12 @@ class SpaceDirectory:
         cached = _Cached(self._view(space) if space else None, began)
         if changes == self._changes:  # else it may be older than the change
             self.on_read(space_id, cached.view)
-            self._cached[space_id] = cached
-            self._cached.move_to_end(space_id)
-            while len(self._cached) > self._max_spaces:
-                self._cached.popitem(last=False)
+            self._cached.pop(space_id, None)
+            self._absent.pop(space_id, None)
+            known = self._absent if cached.view is None else self._cached
+            known[space_id] = cached
+            while len(known) > self._max_spaces:
+                known.popitem(last=False)
         return cached
 
     def _view(self, space: Space) -> SpaceView:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 
 import structlog
 
@@ -17,6 +16,7 @@ from runtime.services.space_editor import SpaceEditor
 from runtime.settings import Settings
 from runtime.tls.certificates import ascii_name, check_certificate
 
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _log = structlog.get_logger(__name__)
 
 
@@ -41,15 +41,12 @@ class HttpTriggerService:
         box: SecretBox,
         clock: Clock,
         settings: Settings,
-        own_hosts: Iterable[str],
     ) -> None:
-        """`own_hosts`: names at which the gateway itself answers; no space may take them."""
         self._editor = editor
         self._domains = domains
         self._box = box
         self._clock = clock
         self._settings = settings
-        self._own_hosts = frozenset(host.lower() for host in own_hosts)
 
     async def get(self, space_id: str) -> Space:
         """The stored space."""
@@ -159,7 +156,7 @@ class HttpTriggerService:
             reason = "is a name of every machine for itself"
         elif name == ours or name.endswith(f".{ours}"):
             reason = f"belongs to the trigger domain {ours} (YUNHAN_TRIGGER_DOMAIN)"
-        elif name in self._own_hosts:
+        elif name in self._settings.own_hosts:
             reason = "is an address of this server itself (YUNHAN_PUBLIC_URL)"
         else:
             return name
@@ -180,8 +177,5 @@ def _bound(present: int | None, wanted: int | None) -> int | None:
 
 
 def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+    """In every spelling that resolvers take: no top-level domain is a number."""
+    return _NUMBER.fullmatch(name.rpartition(".")[2]) is not None

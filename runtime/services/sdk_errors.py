@@ -22,7 +22,12 @@ _CODES = {
 }
 """Every other kind is the function's fault: `BIZ_ERROR`, never the thrown error's own code."""
 
+_OUR_SECRETS = frozenset({OutcomeKind.SANDBOX_LOST, OutcomeKind.WORKER_LOST})
+"""What went wrong on our side may name files and machines; log and record have it under the request id."""
+
 _TEXTS = {
+    OutcomeKind.SANDBOX_LOST: "the function's process was lost on our side; try again",
+    OutcomeKind.WORKER_LOST: "the program that ran the function was lost; it may or may not have run",
     OutcomeKind.TIMEOUT: "the function did not finish within its time limit",
     OutcomeKind.OUT_OF_MEMORY: "the function used more memory than its limit",
     OutcomeKind.EXITED: "the function ended its process",
@@ -34,8 +39,9 @@ _TEXTS = {
 }
 
 
-def sdk_error(outcome: Outcome) -> tuple[str, str]:
-    """Code and message of a failed outcome. A stack is never part of it.
+def sdk_error(outcome: Outcome, *, to_operator: bool = False) -> tuple[str, str]:
+    """Code and message of a failed outcome. A stack is never part of it; what failed on our side is told to
+    operators (the management side) only.
 
     A thrown error that has a code of its own shows it as `code:message`. Raises ValueError for `ok`.
     """
@@ -46,6 +52,8 @@ def sdk_error(outcome: Outcome) -> tuple[str, str]:
         return _code(outcome, None), _text(outcome.kind)
     if outcome.kind is OutcomeKind.FUNCTION_ERROR:
         return BIZ_ERROR, f"{fault.code}:{fault.message}" if fault.code else fault.message
+    if outcome.kind in _OUR_SECRETS and not to_operator:
+        return _code(outcome, fault), _text(outcome.kind)
     return _code(outcome, fault), fault.message or _text(outcome.kind)
 
 

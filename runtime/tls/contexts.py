@@ -27,6 +27,9 @@ from runtime.tls.local_ca import LocalCaError
 Lookup = Callable[[str], CertificateAndKey | None]
 """The certificate of a host name (lower case, no dot at the end), or None. Must not block."""
 
+_REQUESTED = "yunhan_requested_name"
+"""Attribute of the connection's SSL object: Python tells a server's requested name only in the callback."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -59,8 +62,10 @@ class TlsContexts:
         """Called in every handshake. An exception here would break it off."""
         if host is None:
             return
+        name = host.lower().removesuffix(".")
+        setattr(tls, _REQUESTED, name)
         try:
-            certificate = self._lookup(host.lower().removesuffix("."))
+            certificate = self._lookup(name)
             context = self._context_of(certificate, host) if certificate else None
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the listener down
             _log.error("tls_lookup_failed", host=host, error=repr(error))
@@ -76,13 +81,23 @@ class TlsContexts:
             return self._contexts[digest]
         try:
             context = _make_context(certificate)
-        except (ssl.SSLError, OSError) as error:
+        except ssl.SSLError as error:
             _log.error("certificate_unusable", host=host, digest=digest, error=str(error))
             context = None
+        except OSError as error:  # passes, e.g. when descriptors are free again
+            _log.error("certificate_not_loaded", host=host, digest=digest, error=str(error))
+            return None
         self._contexts[digest] = context
         if len(self._contexts) > self._contexts_max:
             self._contexts.popitem(last=False)
         return context
+
+
+def requested_name(tls: object) -> str | None:
+    """The host name for which a client of `TlsContexts` made its connection (`ssl_object` of the transport);
+    None without TLS or name."""
+    name = getattr(tls, _REQUESTED, None)
+    return name if isinstance(name, str) else None
 
 
 async def keep_renewed(
@@ -95,7 +110,7 @@ async def keep_renewed(
         await asyncio.sleep(every_s)
         try:
             contexts.renew(await run_to_end(certificate))
-        except (LocalCaError, ssl.SSLError) as error:
+        except (LocalCaError, OSError) as error:  # an SSLError is an OSError
             _log.error("server_certificate_not_renewed", error=str(error))
 
 

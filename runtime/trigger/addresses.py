@@ -42,25 +42,41 @@ def host_name(host: str) -> str:
     return name.lower().removesuffix(".")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerNames:
+    """Which host names belong to triggers. `own_hosts` are those of the gateway itself: they never do, even
+    when a space has one of them as its custom domain from an earlier time."""
+
+    domain: str
+    """The trigger domain."""
+    own_hosts: frozenset[str]
+    space_of_domain: Callable[[str], str | None]
+
+    def space_named(self, name: str) -> tuple[str, Origin] | None:
+        """The space of a host name (see `host_name`), None when the name is not one of triggers."""
+        if name in self.own_hosts:
+            return None
+        label, dot, parent = name.partition(".")
+        if dot and parent == self.domain:
+            return label, Origin.SPACE
+        space_id = self.space_of_domain(name)
+        return None if space_id is None else (space_id, Origin.DOMAIN)
+
+
 def trigger_address(
     host: str,
     raw_path: str,
-    *,
-    trigger_domain: str,
-    space_of_domain: Callable[[str], str | None],
+    names: TriggerNames,
 ) -> TriggerAddress | None:
     """None when the request is for the gateway itself. Whether the space exists is not looked at.
 
     Every path of a trigger host name belongs to triggers: the gateway's own addresses are not served under
     the name of a space.
     """
-    name = host_name(host)
-    label, dot, parent = name.partition(".")
-    if dot and parent == trigger_domain:
-        return TriggerAddress(space_id=label, raw_path=raw_path, origin=Origin.SPACE)
-    space_id = space_of_domain(name)
-    if space_id is not None:
-        return TriggerAddress(space_id=space_id, raw_path=raw_path, origin=Origin.DOMAIN)
+    named = names.space_named(host_name(host))
+    if named is not None:
+        space_id, origin = named
+        return TriggerAddress(space_id=space_id, raw_path=raw_path, origin=origin)
     if raw_path.startswith(PATH_FORM):
         space_id, slash, rest = raw_path.removeprefix(PATH_FORM).partition("/")
         return TriggerAddress(space_id=space_id, raw_path=slash + rest, origin=Origin.GATEWAY)

@@ -74,6 +74,8 @@ class AnswerRules:
     max_body_bytes: int
     origin: Origin
     inline: bool = False
+    base_path: str = ""
+    """What the address has before the trigger path: `/trigger/{space id}` in the path form."""
 
     @property
     def fixed_headers(self) -> tuple[tuple[str, str], ...]:
@@ -164,7 +166,7 @@ def _from_base64(text: str) -> bytes:
 
 
 def _fields(draft: _Draft, rules: AnswerRules) -> tuple[tuple[str, str], ...]:
-    headers = fit_for_origin(draft.headers, rules.origin)
+    headers = fit_for_origin(draft.headers, rules.origin, rules.base_path)
     (content_type,) = headers.get("content-type", ("",))
     if content_type:
         headers["content-type"] = (_with_charset(content_type),)

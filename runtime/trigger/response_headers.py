@@ -31,9 +31,12 @@ _OURS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-lighttpd-send-file",
+        "x-sendfile",
     }
 )
-"""Fields that the gateway writes, or that are about a connection which the function does not see."""
+"""Fields that the gateway writes, that are about a connection which the function does not see, or (with
+`x-accel-*`) orders to the proxy before us, which would obey."""
 
 
 _WHOLE_ORIGIN = frozenset(
@@ -47,6 +50,7 @@ _WHOLE_ORIGIN = frozenset(
     }
 )
 """Fields that change how a browser treats everything else of the same origin."""
+_COOKIE_PATH = re.compile(r"(;\s*path\s*=\s*)(/[^;]*)", re.IGNORECASE)
 _COOKIE_DOMAIN = re.compile(r";\s*domain\s*(=[^;]*)?(?=;|$)", re.IGNORECASE)
 
 
@@ -71,7 +75,7 @@ def response_headers(given: Any) -> dict[str, tuple[str, ...]]:
         if not _NAME.fullmatch(name):
             raise IllFormedError(f"{name[:100]!r} is no name of a header field")
         key = name.lower()
-        if key in _OURS or value is None:
+        if key in _OURS or key.startswith("x-accel-") or value is None:
             continue
         values = tuple(
             _text(name, item) for item in (value if isinstance(value, list) else [value])
@@ -85,10 +89,10 @@ def response_headers(given: Any) -> dict[str, tuple[str, ...]]:
 
 
 def fit_for_origin(
-    headers: Mapping[str, tuple[str, ...]], origin: Origin
+    headers: Mapping[str, tuple[str, ...]], origin: Origin, base_path: str
 ) -> dict[str, tuple[str, ...]]:
     """Without what would reach other spaces: on shared domains cookies are for their host only, on the
-    gateway's own address no field speaks for the whole origin."""
+    gateway's own address for paths below `base_path` only, and no field speaks for the whole origin."""
     if origin is Origin.DOMAIN:
         return dict(headers)
     fitting = {
@@ -98,9 +102,14 @@ def fit_for_origin(
     }
     if "set-cookie" in fitting:
         fitting["set-cookie"] = tuple(
-            _COOKIE_DOMAIN.sub("", cookie) for cookie in fitting["set-cookie"]
+            _cookie(cookie, base_path) for cookie in fitting["set-cookie"]
         )
     return fitting
+
+
+def _cookie(cookie: str, base_path: str) -> str:
+    """As a reverse proxy would pass it on. The path that counts to browsers is the last one."""
+    return _COOKIE_PATH.sub(rf"\g<1>{base_path}\g<2>", _COOKIE_DOMAIN.sub("", cookie))
 
 
 def _text(name: str, value: Any) -> str:

@@ -101,6 +101,7 @@ def _choose_queue(settings: Settings, clock: Clock) -> Queue:
     return MemoryQueue(
         max_jobs=settings.queue_max_jobs,
         max_jobs_per_space=settings.queue_max_jobs_per_space,
+        max_bytes=settings.queue_max_bytes,
         clock=clock,
     )
 

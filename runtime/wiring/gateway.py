@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -14,6 +13,7 @@ from aiohttp.typedefs import Handler
 
 from runtime.errors import UnavailableError
 from runtime.gateway.app import make_app
+from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import Connections
 from runtime.gateway.health import Check, HealthApi
@@ -36,6 +36,7 @@ from runtime.services.space_editor import SpaceEditor
 from runtime.services.spaces import SpaceService
 from runtime.services.tokens import TokenService
 from runtime.settings import Settings
+from runtime.trigger.addresses import TriggerNames
 from runtime.wiring.common import Common
 from runtime.wiring.limits import package_limits, trigger_limits
 from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
@@ -102,12 +103,38 @@ async def build_gateway(
         clock=common.clock,
     )
     blobs = CodeBlobs(control=common.adapters.control, files=common.adapters.files)
+    budget = BodyBudget(settings.bodies_max_bytes)
     domains = CustomDomains(store=common.adapters.control, box=common.box)
     await domains.poll()
-    management, uploads = _administration(common, invoker, blobs, domains, endpoint)
+    for name in filter(domains.space_of, settings.own_hosts):
+        _log.warning("custom_domain_is_ours", domain=name, space=domains.space_of(name))
+    management, uploads = _administration(
+        common,
+        invoker=invoker,
+        blobs=blobs,
+        domains=domains,
+        budget=budget,
+        endpoint=endpoint,
+    )
     health = HealthApi(
         checks={"documents": _documents(common)},
-        gauges=lambda: {**gauges(), **connections.gauges()},
+        gauges=lambda: {
+            **gauges(),
+            **connections.gauges(),
+            "request_bodies_bytes": budget.held,
+            "trigger_requests_refused_total": triggers.refused,
+        },
+    )
+    triggers = TriggerApi(
+        directory=common.directory,
+        names=TriggerNames(
+            domain=settings.trigger_domain,
+            own_hosts=settings.own_hosts,
+            space_of_domain=domains.space_of,
+        ),
+        invoker=invoker,
+        limits=trigger_limits(settings),
+        budget=budget,
     )
     app = make_app(
         client=ClientApi(
@@ -117,17 +144,13 @@ async def build_gateway(
             body_max_bytes=settings.body_max_bytes,
             clock_skew_s=settings.client_clock_skew_s,
             body_timeout_s=settings.body_timeout_s,
+            budget=budget,
         ),
         management=management,
         upload=uploads.upload,
         download=uploads.download,
         health=health,
-        triggers=TriggerApi(
-            directory=common.directory,
-            domains=domains,
-            invoker=invoker,
-            limits=trigger_limits(settings),
-        ),
+        triggers=triggers,
     )
     tls = await make_tls(common, domains, endpoint)
     runner = web.AppRunner(app, shutdown_timeout=settings.drain_grace_s)
@@ -155,9 +178,11 @@ async def build_gateway(
 
 def _administration(
     common: Common,
+    *,
     invoker: InvokeService,
     blobs: CodeBlobs,
     domains: CustomDomains,
+    budget: BodyBudget,
     endpoint: str,
 ) -> tuple[Handler, UploadHandlers]:
     """The management API and the addresses of code packages."""
@@ -204,7 +229,6 @@ def _administration(
                 box=common.box,
                 clock=common.clock,
                 settings=settings,
-                own_hosts=[urlsplit(endpoint).hostname or ""],
             ),
             deployments=DeploymentService(
                 control=adapters.control, blobs=blobs, editor=editor, clock=common.clock
@@ -218,6 +242,7 @@ def _administration(
                 node_majors=adapters.spawner.node_majors(),
             ),
             body_timeout_s=settings.body_timeout_s,
+            budget=budget,
         )
     )
     uploads = upload_handlers(

@@ -24,6 +24,5 @@ def trigger_limits(settings: Settings) -> TriggerLimits:
         response_max_bytes=settings.trigger_response_max_bytes,
         body_max_bytes=settings.trigger_body_max_bytes,
         body_timeout_s=settings.body_timeout_s,
-        domain=settings.trigger_domain,
         custom_domain_inline=settings.trigger_custom_domain_inline,
     )

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
 from aiohttp import web
 
+from runtime.descriptors import raise_limit, room_for_connections
 from runtime.gateway.connections import Connections
 from runtime.gateway.listeners import Listener, TlsListener
 from runtime.services.custom_domains import CustomDomains
@@ -17,6 +19,8 @@ from runtime.threads import run_to_end
 from runtime.tls.contexts import TlsContexts, keep_renewed
 from runtime.tls.local_ca import LocalCa, local_names
 from runtime.wiring.common import Common
+
+_log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
 
@@ -109,9 +113,18 @@ async def make_tls(common: Common, domains: CustomDomains, endpoint: str) -> Tls
 def make_connections(runner: web.AppRunner, settings: Settings) -> Connections:
     """Of a runner that is set up; shared by its listeners."""
     assert runner.server is not None
+    limit = raise_limit()
+    room = room_for_connections(limit, sandboxes=settings.sandboxes_max)
+    if room < settings.connections_max:
+        _log.warning(
+            "fewer_connections",
+            connections_max=room,
+            wanted=settings.connections_max,
+            hint=f"this process may open {limit} files; raise that (ulimit -n, LimitNOFILE)",
+        )
     return Connections(
         runner.server,
-        connections_max=settings.connections_max,
+        connections_max=min(room, settings.connections_max),
         head_timeout_s=settings.head_timeout_s,
         keepalive_s=settings.keepalive_s,
         write_stall_s=settings.write_stall_s,

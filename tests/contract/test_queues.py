@@ -1,18 +1,25 @@
 """The queue contract over every adapter."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from runtime.backends.queue_memory import MemoryQueue
 from runtime.errors import OverloadedError
+from runtime.messages import Job
 from runtime.ports import SystemClock
 from runtime.testing.queue import QueueContract, QueueFactory, ok_outcome, sample_job
 
 
-def memory_queue(max_jobs: int, max_jobs_per_space: int = 1000) -> MemoryQueue:
+def memory_queue(
+    max_jobs: int, max_jobs_per_space: int = 1000, max_bytes: int = 1 << 20
+) -> MemoryQueue:
     return MemoryQueue(
-        max_jobs=max_jobs, max_jobs_per_space=max_jobs_per_space, clock=SystemClock()
+        max_jobs=max_jobs,
+        max_jobs_per_space=max_jobs_per_space,
+        max_bytes=max_bytes,
+        clock=SystemClock(),
     )
 
 
@@ -46,6 +53,32 @@ class TestMemoryQueue(QueueContract):
             for _ in calls:
                 delivery = await queue.take()
                 await delivery.finish(ok_outcome(delivery.job))
+            assert all(outcome.ok for outcome in await asyncio.gather(*calls))
+
+    async def test_waiting_arguments_are_bounded_in_bytes(self) -> None:
+        """One space may have a quarter; what waits alone is never too large."""
+        queue = memory_queue(1000, max_bytes=1000)
+
+        def job(space_id: str, size: int) -> Job:
+            return replace(sample_job(space_id), args=b"x" * size)
+
+        async with queue.open():
+            calls = []
+            for space_id in ("busy", "busy"):
+                calls.append(asyncio.create_task(queue.call(job(space_id, 125))))
+                await asyncio.sleep(0)
+            with pytest.raises(OverloadedError, match="YUNHAN_QUEUE_MAX_BYTES"):
+                await queue.call(job("busy", 1))
+            calls.append(asyncio.create_task(queue.call(job("other", 250))))
+            calls.append(asyncio.create_task(queue.call(job("more", 250))))
+            calls.append(asyncio.create_task(queue.call(job("most", 250))))
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError, match="YUNHAN_QUEUE_MAX_BYTES"):
+                await queue.call(job("third", 1))
+            for _ in calls:
+                await (delivery := await queue.take()).finish(ok_outcome(delivery.job))
+            calls.append(asyncio.create_task(queue.call(job("large", 5000))))
+            await (delivery := await queue.take()).finish(ok_outcome(delivery.job))
             assert all(outcome.ok for outcome in await asyncio.gather(*calls))
 
     async def test_nothing_is_left_after_many_ends(self) -> None:

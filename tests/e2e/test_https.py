@@ -126,6 +126,16 @@ def test_a_custom_domain_has_its_own_certificate(
     assert answer.headers.get_all("set-cookie") == ["a=1; Domain=example.com", "b=2"]
     assert Answer(program, DOMAIN, "/client", trust).status == 404
 
+    connection = _ByName(program.tls_port, DOMAIN, trust)
+    for host, path in (("127.0.0.1", "/metrics"), (f"{space_id}.fn.localhost", "/http/page")):
+        connection.request("GET", path, headers={"Host": host})
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["error"]["code"]) == (
+            421,
+            "MisdirectedRequest",
+        )
+    connection.close()
+
     other = _issue(now)
     management.call(
         "UpdateHttpTriggerConfig",
@@ -145,6 +155,15 @@ def test_a_custom_domain_has_its_own_certificate(
     with pytest.raises(ssl.SSLCertVerificationError):
         Answer(program, DOMAIN, "/http/page", renewed)
     assert issued.key_pem not in program.log()
+
+
+def test_a_name_of_a_space_opens_nothing_else(
+    program: Program, space_id: str, local: ssl.SSLContext
+) -> None:
+    connection = _ByName(program.tls_port, f"{space_id}.fn.localhost", local)
+    connection.request("GET", "/metrics", headers={"Host": "localhost"})
+    assert connection.getresponse().status == 421
+    connection.close()
 
 
 def test_doctor_finds_listener_and_authority(program: Program) -> None:

@@ -59,7 +59,9 @@ class SmallWorker:
         self.spawner = MemorySpawner()
         self.code = NoCode()
         self.records = Records()
-        self.queue = MemoryQueue(max_jobs=100, max_jobs_per_space=100, clock=clock)
+        self.queue = MemoryQueue(
+            max_jobs=100, max_jobs_per_space=100, max_bytes=1 << 28, clock=clock
+        )
         self.pool = SandboxPool(
             spawner=self.spawner,
             code=self.code,

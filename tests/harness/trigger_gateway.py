@@ -13,6 +13,7 @@ from aiohttp import web
 
 from runtime.backends.control_memory import ControlMemory
 from runtime.gateway.app import make_app
+from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import Connections
 from runtime.gateway.health import HealthApi
@@ -28,6 +29,7 @@ from runtime.services.invoke import InvokeService, JobFactory
 from runtime.services.space_keys import client_secret_context
 from runtime.services.tokens import TokenService
 from runtime.settings import Settings
+from runtime.trigger.addresses import TriggerNames
 from runtime.wiring.limits import trigger_limits
 from runtime.wiring.listeners import make_connections
 from sandbox.api import Ending, OutcomeKind
@@ -245,6 +247,7 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
     )
     domains = CustomDomains(store=store, box=box)
     await domains.poll()
+    budget = BodyBudget(settings.bodies_max_bytes)
     jobs = JobFactory(args_max_bytes=MIB, timeout_sync_max_s=60, queue_wait_s=30)
     invoker = InvokeService(
         directory=directory, queue=small.queue, jobs=jobs, records=small.records, clock=clock
@@ -258,6 +261,7 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
             body_max_bytes=settings.body_max_bytes,
             clock_skew_s=0,
             body_timeout_s=settings.body_timeout_s,
+            budget=budget,
         ),
         management=_teapot,
         upload=_teapot,
@@ -265,9 +269,14 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
         health=HealthApi(checks={}, gauges=dict),
         triggers=TriggerApi(
             directory=directory,
-            domains=domains,
+            names=TriggerNames(
+                domain=settings.trigger_domain,
+                own_hosts=settings.own_hosts,
+                space_of_domain=domains.space_of,
+            ),
             invoker=invoker,
             limits=trigger_limits(settings),
+            budget=budget,
         ),
     )
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5)

@@ -19,6 +19,7 @@ from aiohttp import web
 from runtime.backends.control_memory import ControlMemory
 from runtime.backends.files_object import open_file_store
 from runtime.backends.records_memory import RecordsMemory
+from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.management.api import management_handler
 from runtime.gateway.management.deps import ManagementDeps, ServerFacts
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
@@ -102,7 +103,9 @@ def echo(call: Invocation) -> Outcome:
 class Bench:
     """All services over memory adapters."""
 
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(
+        default_factory=lambda: Settings(public_url="https://gateway.example.com")
+    )
     control: ControlMemory = field(default_factory=ControlMemory)
     records: RecordsMemory = field(default_factory=RecordsMemory)
     clock: ManualClock = field(default_factory=ManualClock)
@@ -136,7 +139,6 @@ class Bench:
             box=BOX,
             clock=self.clock,
             settings=self.settings,
-            own_hosts=["gateway.example.com"],
         )
         self.deployments = DeploymentService(
             control=self.control, blobs=self.blobs, editor=self.editor, clock=self.clock
@@ -180,6 +182,7 @@ class Bench:
                 version="0.0.1", rung="process", isolates=False, node_majors=(18, 24)
             ),
             body_timeout_s=10.0,
+            budget=BodyBudget(1 << 28),
         )
 
     def addresses(self, public_url: str) -> PackageAddresses:

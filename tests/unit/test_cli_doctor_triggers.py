@@ -245,15 +245,6 @@ def test_a_resolver_that_hangs_knows_nothing(monkeypatch: pytest.MonkeyPatch) ->
         ({"TRIGGER_DOMAIN": "fn.example.com", "HTTPS": ""}, "ok", ""),
         (
             {
-                "TRIGGER_DOMAIN": "example.com",
-                "TRIGGER_PUBLIC_PORT": "443",
-                "PUBLIC_URL": "https://api.example.com",
-            },
-            "problem",
-            "directly below the trigger domain example.com",
-        ),
-        (
-            {
                 "TRIGGER_DOMAIN": "fn.example.com",
                 "TRIGGER_PUBLIC_PORT": "443",
                 "PUBLIC_URL": "https://api.example.com",

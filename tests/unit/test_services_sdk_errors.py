@@ -31,7 +31,11 @@ def failed(kind: OutcomeKind, fault: Fault | None) -> Outcome:
 @pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind is not OutcomeKind.OK])
 def test_every_kind_has_its_code_and_a_message(kind: OutcomeKind) -> None:
     fault = Fault(name="E", message="what happened", stack="secret stack")
-    assert sdk_error(failed(kind, fault)) == (CODES[kind], "what happened")
+    told = sdk_error(failed(kind, fault))
+    assert told[0] == CODES[kind]
+    ours = kind in {OutcomeKind.SANDBOX_LOST, OutcomeKind.WORKER_LOST}
+    assert (told[1] == "what happened") is not ours, "paths and machines are not for strangers"
+    assert sdk_error(failed(kind, fault), to_operator=True) == (CODES[kind], "what happened")
     code, message = sdk_error(failed(kind, None))
     assert code == CODES[kind]
     assert message
@@ -46,8 +50,8 @@ def test_a_thrown_error_with_a_code_shows_it_in_the_message_only() -> None:
 
 
 def test_codes_of_other_kinds_stay_out_of_the_message() -> None:
-    fault = Fault(name="E", message="gone", code="WorkerStopped")
-    assert sdk_error(failed(OutcomeKind.WORKER_LOST, fault)) == ("FunctionServerError", "gone")
+    fault = Fault(name="E", message="gone", code="ERR_EXIT")
+    assert sdk_error(failed(OutcomeKind.EXITED, fault)) == ("FunctionBizError", "gone")
 
 
 def test_a_thrown_error_without_a_message_stays_without() -> None:

@@ -207,3 +207,19 @@ def test_settings_are_frozen() -> None:
     settings = load_settings({})
     with pytest.raises(ValueError, match="frozen"):
         settings.slots = 4
+
+
+@pytest.mark.parametrize(
+    ("domain", "public_url"),
+    [
+        ("example.com", "https://api.example.com"),
+        ("example.com", "https://API.example.com./x"),
+        ("api.example.com", "https://api.example.com"),
+        ("0.0.1", ""),
+    ],
+)
+def test_the_trigger_domain_must_not_contain_our_own_name(domain: str, public_url: str) -> None:
+    environ = {"YUNHAN_TRIGGER_DOMAIN": domain, "YUNHAN_PUBLIC_URL": public_url}
+    with pytest.raises(SettingsError, match="would be a space's"):
+        load_settings(environ)
+    load_settings({**environ, "YUNHAN_TRIGGER_DOMAIN": "fn.example.org"})

@@ -54,6 +54,7 @@ class _ManagementApi:
                 request,
                 max_bytes=self._deps.settings.management_body_max_bytes,
                 timeout_s=self._deps.body_timeout_s,
+                budget=self._deps.budget,
             )
         except BodyTooLargeError as error:
             raise ApiError(413, "RequestContentLength.Exceeded", str(error)) from None

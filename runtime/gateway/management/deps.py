@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.package_addresses import PackageAddresses
 from runtime.ports import Clock
 from runtime.services.deployments import DeploymentService
@@ -46,3 +47,4 @@ class ManagementDeps:
     invoker: Invoker
     server: ServerFacts
     body_timeout_s: float
+    budget: BodyBudget

@@ -34,7 +34,7 @@ async def run_function(deps: ManagementDeps, parameters: Parameters) -> Mapping[
     )
     meta = _runtime_meta(outcome)
     if outcome.value is None:
-        code, message = sdk_error(outcome)
+        code, message = sdk_error(outcome, to_operator=True)
         status = 503 if outcome.blame is Blame.OURS else 400
         raise ApiError(status, code, message, extra={"RuntimeMeta": meta})
     return {"Result": outcome.value.decode(), "RuntimeMeta": meta}
@@ -64,7 +64,7 @@ async def yunhan_invoke(deps: ManagementDeps, parameters: Parameters) -> Mapping
     if outcome.value is not None:
         answer["Result"] = outcome.value.decode()
     else:
-        code, message = sdk_error(outcome)
+        code, message = sdk_error(outcome, to_operator=True)
         blame = outcome.blame.value if outcome.blame else ""
         answer["Error"] = {"Code": code, "Message": message, "Blame": blame}
     return answer

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
-from runtime.errors import YunhanError
-from runtime.gateway.bodies import BodyTooLargeError, read_body
+from runtime.errors import CallerError, YunhanError
+from runtime.gateway.bodies import BodyBudget, BodyTooLargeError, read_body
 from runtime.gateway.framing import check_framing
 from runtime.gateway.request_id import request_id_of
 from runtime.gateway.triggers.answers import (
@@ -20,11 +21,18 @@ from runtime.gateway.triggers.answers import (
     refusal_response,
 )
 from runtime.messages import HttpTriggerConfig
-from runtime.services.custom_domains import CustomDomains
 from runtime.services.directory import SpaceDirectory, SpaceView
 from runtime.services.invoke import InvokeService, require_running
+from runtime.tls.contexts import requested_name
 from runtime.trigger import refusals
-from runtime.trigger.addresses import Origin, TriggerAddress, host_name, trigger_address
+from runtime.trigger.addresses import (
+    PATH_FORM,
+    Origin,
+    TriggerAddress,
+    TriggerNames,
+    host_name,
+    trigger_address,
+)
 from runtime.trigger.paths import TriggerMatch, find_trigger, normalize_request_path
 from runtime.trigger.refusals import RefusedError
 from runtime.trigger.request import (
@@ -52,8 +60,6 @@ class TriggerLimits:
     response_max_bytes: int
     body_max_bytes: int
     body_timeout_s: float
-    domain: str
-    """The trigger domain."""
     custom_domain_inline: bool
 
     def request_bound(self, config: HttpTriggerConfig) -> int:
@@ -72,23 +78,33 @@ class TriggerApi:
         self,
         *,
         directory: SpaceDirectory,
-        domains: CustomDomains,
+        names: TriggerNames,
         invoker: InvokeService,
         limits: TriggerLimits,
+        budget: BodyBudget,
     ) -> None:
         self._directory = directory
-        self._domains = domains
+        self._names = names
         self._invoker = invoker
         self._limits = limits
+        self._budget = budget
+        self.refused = 0
+        """Requests that reached no function, since the start."""
 
     def address_of(self, request: web.Request) -> TriggerAddress | None:
         """None when the request is for the gateway itself."""
         return trigger_address(
-            request.headers.get("host", ""),
-            request.rel_url.raw_path,
-            trigger_domain=self._limits.domain,
-            space_of_domain=self._domains.space_of,
+            request.headers.get("host", ""), request.rel_url.raw_path, self._names
         )
+
+    def is_misdirected(self, request: web.Request) -> bool:
+        """True when a TLS connection was made to a trigger's host name and the request is for another one.
+
+        A proxy that passes connections through by that name must not open what it means to keep inside."""
+        name = requested_name(request.get_extra_info("ssl_object"))
+        if name is None or self._names.space_named(name) is None:
+            return False
+        return host_name(request.headers.get("host", "")) != name
 
     async def handle(self, request: web.Request, address: TriggerAddress) -> web.Response:
         """The function's answer, or a refusal with the status of its reason."""
@@ -97,7 +113,10 @@ class TriggerApi:
             answer = await self._answer(request, address, request_id)
         except YunhanError as error:
             refusal = refusal_of_error(error)
-            _log.info(
+            self.refused += 1
+            # What strangers send must not fill the log: it is counted.
+            _log.log(
+                logging.DEBUG if isinstance(error, CallerError) else logging.INFO,
                 "trigger_request_refused",
                 space=address.space_id[:64],
                 status=refusal.status,
@@ -163,7 +182,10 @@ class TriggerApi:
         check_content_encoding(_field(request, "content-encoding"))
         try:
             body = await read_body(
-                request, max_bytes=max_bytes, timeout_s=self._limits.body_timeout_s
+                request,
+                max_bytes=max_bytes,
+                timeout_s=self._limits.body_timeout_s,
+                budget=self._budget,
             )
         except BodyTooLargeError:
             raise RefusedError(refusals.body_too_large(max_bytes)) from None
@@ -174,6 +196,7 @@ class TriggerApi:
         return AnswerRules(
             max_body_bytes=max_body_bytes,
             origin=address.origin,
+            base_path=f"{PATH_FORM}{address.space_id}" if address.origin is Origin.GATEWAY else "",
             inline=address.origin is Origin.DOMAIN and self._limits.custom_domain_inline,
         )
 

@@ -66,6 +66,18 @@ def test_handshakes_are_bounded_and_others_wait_their_turn(on_loop: OnLoop) -> N
     on_loop(Bounds(handshakes_max=2, handshake_timeout_s=0.4), body)
 
 
+def test_clients_that_say_nothing_keep_nobody_out(on_loop: OnLoop) -> None:
+    async def body(gateway: Gateway) -> None:
+        silent = [await open_raw(gateway) for _ in range(50)]
+        reader, writer = await gateway.connect(tls=True)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+        for stream, _ in silent[:40]:  # the youngest have their time still
+            assert await read_end(stream) == b""
+
+    on_loop(Bounds(handshakes_max=5, handshake_timeout_s=50), body)
+
+
 def test_a_client_that_goes_during_the_handshake_frees_its_place(on_loop: OnLoop) -> None:
     async def body(gateway: Gateway) -> None:
         for _ in range(5):
@@ -114,16 +126,15 @@ def test_a_listener_outlives_trouble_with_accepting(
     monkeypatch.setattr(module, "ACCEPT_RETRY_S", 0)
 
     async def body(gateway: Gateway) -> None:
-        loop = asyncio.get_running_loop()
-        accept = loop.sock_accept
+        accept = socket.socket.accept
         troubles = [OSError(24, "Too many open files"), LookupError("a defect")]
 
-        async def failing(address: socket.socket) -> tuple[socket.socket, object]:
+        def failing(address: socket.socket) -> tuple[socket.socket, object]:
             if troubles:
                 raise troubles.pop()
-            return await accept(address)
+            return accept(address)
 
-        monkeypatch.setattr(loop, "sock_accept", failing)
+        monkeypatch.setattr(socket.socket, "accept", failing)
         with capture_logs() as lines:
             for _ in range(3):  # the first is for the accept that was under way
                 reader, writer = await gateway.connect(tls=True)

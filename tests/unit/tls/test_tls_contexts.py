@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from dataclasses import dataclass, field
@@ -195,6 +196,21 @@ def test_an_unusable_certificate_is_reported_once(made: list[CertificateAndKey])
     ]
     assert "secret" not in repr(logs)
     assert len(made) == 3
+
+
+def test_a_trouble_that_passes_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = make(Table({"a.example.com": OTHER_OWN}))
+    make_file = os.memfd_create
+
+    def no_descriptors(name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", no_descriptors)
+    with capture_logs() as logs:
+        assert common_name(contexts, "a.example.com") == "own"
+    assert [entry["event"] for entry in logs] == ["certificate_not_loaded"]
+    monkeypatch.setattr(os, "memfd_create", make_file)
+    assert common_name(contexts, "a.example.com") != "own"
 
 
 def test_a_lookup_that_fails_does_not_break_the_handshake() -> None:

@@ -2,13 +2,24 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.trigger.addresses import Origin, TriggerAddress, host_name, trigger_address
+from runtime.trigger.addresses import (
+    Origin,
+    TriggerAddress,
+    TriggerNames,
+    host_name,
+    trigger_address,
+)
 
-DOMAINS = {"shop.example.com": "mp-2"}
+DOMAINS = {"shop.example.com": "mp-2", "api.example.com": "mp-2"}
+NAMES = TriggerNames(
+    domain="fn.localhost",
+    own_hosts=frozenset({"api.example.com"}),
+    space_of_domain=DOMAINS.get,
+)
 
 
 def address(host: str, path: str) -> TriggerAddress | None:
-    return trigger_address(host, path, trigger_domain="fn.localhost", space_of_domain=DOMAINS.get)
+    return trigger_address(host, path, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +67,9 @@ def test_addresses_of_triggers(host: str, path: str, expected: tuple[str, str, O
     ("host", "path"),
     [
         ("127.0.0.1:8700", "/client"),
+        # our own name, though a space has it from an earlier time
+        ("api.example.com", "/client"),
+        ("api.example.com", "/http/x"),
         ("fn.localhost", "/http/x"),
         ("a.b.fn.localhost", "/http/x"),
         ("mp-1.fn.localhost.evil.com", "/http/x"),

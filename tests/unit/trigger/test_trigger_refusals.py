@@ -23,6 +23,7 @@ from runtime.gateway.triggers.answers import (
     refusal_response,
 )
 from runtime.messages import Outcome
+from runtime.services.sdk_errors import sdk_error
 from runtime.trigger import refusals
 from runtime.trigger.addresses import Origin
 from runtime.trigger.refusals import Refusal, RefusedError
@@ -52,8 +53,9 @@ ANSWERS = {
 def test_every_kind_of_outcome_has_its_answer(kind: OutcomeKind) -> None:
     status, code, headers = ANSWERS[kind]
     fault = Fault(name="E", message="what happened", stack="secret stack")
-    assert refusal_of_outcome(Outcome(request_id="r", kind=kind, fault=fault)) == Refusal(
-        status=status, code=code, message="what happened", headers=headers
+    outcome = Outcome(request_id="r", kind=kind, fault=fault)
+    assert refusal_of_outcome(outcome) == Refusal(
+        status=status, code=code, message=sdk_error(outcome)[1], headers=headers
     )
 
 

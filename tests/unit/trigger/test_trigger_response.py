@@ -363,6 +363,24 @@ def test_cookies_of_shared_domains_are_for_their_host_only() -> None:
     assert cookies_at(Origin.SPACE) == cookies_at(Origin.GATEWAY) == expected
 
 
+def test_cookies_of_the_path_form_stay_below_their_space() -> None:
+    cookies = ["a=1; Path=/", "b=2;path = /x; Secure; PATH=/trigger/mp-2", "c=3"]
+    value = json.dumps({MARK: True, "headers": {"Set-Cookie": cookies}}).encode()
+    rules = replace(SHARED, origin=Origin.GATEWAY, base_path="/trigger/mp-1")
+    response = trigger_response(value, rules)
+    assert isinstance(response, TriggerResponse)
+    assert [value for name, value in response.headers if name == "set-cookie"] == [
+        "a=1; Path=/trigger/mp-1/",
+        "b=2;path = /trigger/mp-1/x; Secure; PATH=/trigger/mp-1/trigger/mp-2",
+        "c=3",
+    ]
+
+
+def test_nothing_is_ordered_from_the_proxy_before_us() -> None:
+    for name in ("X-Accel-Redirect", "x-accel-buffering", "X-Sendfile"):
+        assert fields({name: "/etc/passwd", "x-kept": "1"}) == [("x-kept", "1")]
+
+
 @pytest.mark.parametrize("name", ["Clear-Site-Data", "Service-Worker-Allowed", "Alt-Svc"])
 def test_nothing_speaks_for_the_whole_gateway(name: str) -> None:
     value = json.dumps({MARK: True, "headers": {name: "x", "X-Kept": "y"}}).encode()
