@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import local_time, note, print_json
 
 POLL_S = 1.0
+WRITTEN_AFTER_S = 1.0
 SEEN_MAX = 10_000
 FOLLOW_BACK_S = 2000.0
 """How far back a new record may have started: the longest run, and clocks that differ."""
@@ -125,12 +126,13 @@ def logs(  # noqa: PLR0917  # click passes options by name
     reader = LogReader(client, wanted)
     if follow:
         reader.pass_over_present()
-    lines = list(reader.newest(limit))
+    lines = _soon(lambda: list(reader.newest(limit)))
     _print(lines, as_json=as_json)
     if not lines:
         _refuse_unknown(client, wanted)
         if not follow:
-            note(f"{name} wrote nothing that fits.")
+            chosen = " that fits" if any((request_id, status, level, since)) else ""
+            note(f"{name} has no log lines{chosen}.")
     with suppress(KeyboardInterrupt):  # the way to end it, not a failure
         while follow:
             time.sleep(POLL_S)
@@ -222,6 +224,14 @@ class LogReader:
 
 def _recently() -> int:
     return int((time.time() - FOLLOW_BACK_S) * 1000)
+
+
+def _soon(read: Callable[[], list[ShownLine]]) -> list[ShownLine]:
+    """An invocation's lines are written a moment after its answer."""
+    deadline = time.monotonic() + WRITTEN_AFTER_S
+    while not (lines := read()) and time.monotonic() < deadline:
+        time.sleep(POLL_S / 5)
+    return lines
 
 
 def _print(lines: list[ShownLine], *, as_json: bool) -> None:

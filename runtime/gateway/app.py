@@ -14,6 +14,8 @@ from runtime.gateway.health import HealthApi
 from runtime.gateway.request_id import HEADER, request_id_of
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.services import envelope
+from runtime.trigger.addresses import PATH_FORM
+from runtime.trigger.paths import PATH_PREFIX
 
 
 def make_app(
@@ -82,6 +84,8 @@ async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResp
             raise
         code = "NotFound" if error.status == 404 else error.reason.replace(" ", "")
         text = f"{request.method} {request.path}: {error.reason}"
+        if error.status == 404 and request.path.startswith(PATH_PREFIX):
+            text += f"; HTTP triggers answer at {PATH_FORM}{{space id}}{request.path}"
         response = _refused(request, error.status, code, text)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]

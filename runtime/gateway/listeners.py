@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from functools import partial
 
 import structlog
 from aiohttp import web
@@ -80,8 +79,8 @@ class TlsListener(Listener):
         self._context = context
         self._handshake_timeout_s = handshake_timeout_s
         self._handshakes_max = handshakes_max
-        self._handshakes: dict[asyncio.Task[None], None] = {}
-        """Oldest first."""
+        self._handshakes: dict[asyncio.Task[None], socket.socket | None] = {}
+        """Oldest first, with the socket as long as it is still ours to close."""
         self._retry: asyncio.TimerHandle | None = None
 
     @property
@@ -134,12 +133,15 @@ class TlsListener(Listener):
         handshake = asyncio.get_running_loop().create_task(
             self._shake_hands(client), name="TLS handshake"
         )
-        self._handshakes[handshake] = None
-        handshake.add_done_callback(partial(self._handshake_done, client))
+        self._handshakes[handshake] = client
+        handshake.add_done_callback(self._handshake_done)
 
     async def _shake_hands(self, client: socket.socket) -> None:
         """Ends with the handshake; the connection then belongs to `Connections`. Raises OSError when the
         client speaks no TLS, has no common version, is too slow or gone."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._handshakes[task] = None  # the loop closes it from here on, whatever happens
         await asyncio.get_running_loop().connect_accepted_socket(
             self._connections,
             client,
@@ -148,11 +150,12 @@ class TlsListener(Listener):
             ssl_shutdown_timeout=self._connections.write_stall_s,
         )
 
-    def _handshake_done(self, client: socket.socket, handshake: asyncio.Task[None]) -> None:
-        del self._handshakes[handshake]
+    def _handshake_done(self, handshake: asyncio.Task[None]) -> None:
+        client = self._handshakes.pop(handshake)
+        if client is not None:
+            client.close()  # cancelled before its first step
         if handshake.cancelled():
             self._connections.handshakes_failed += 1
-            client.close()  # also when it was cancelled before its first step
             return
         error = handshake.exception()
         if isinstance(error, OSError):

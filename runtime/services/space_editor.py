@@ -19,7 +19,9 @@ _FIRST_PAUSE_S = 0.005
 
 def unknown_space(space_id: str) -> NotFoundError:
     """The error for a space that does not exist (spec: functions (g))."""
-    return NotFoundError("InvalidSpaceId.NotFound", f"there is no space {space_id[:64]}")
+    return NotFoundError(
+        "InvalidSpaceId.NotFound", f"there is no space with the id {space_id[:64]}"
+    )
 
 
 class SpaceEditor:

@@ -44,7 +44,8 @@ def switched_off(space_id: str) -> Refusal:
     return Refusal(
         status=404,
         code="InvalidSpace.NotInService",
-        message=f"the HTTP triggers of space {_quoted(space_id)} are switched off",
+        message=f"the HTTP triggers of space {_quoted(space_id)} are switched off;"
+        f" its owner can switch them on (yunhan trigger on {space_id})",
     )
 
 
@@ -64,7 +65,8 @@ def body_too_large(max_bytes: int) -> Refusal:
     return Refusal(
         status=413,
         code="RequestContentLength.Exceeded",
-        message=f"the request body has more than {max_bytes} bytes",
+        message=f"the request body has more than {max_bytes} bytes, the limit of this space"
+        " (yunhan trigger limits)",
     )
 
 

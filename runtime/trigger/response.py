@@ -108,7 +108,10 @@ def trigger_response(value: bytes | None, rules: AnswerRules) -> TriggerResponse
 
 
 def _too_long(what: str, max_body_bytes: int) -> BadResponse:
-    return BadResponse(code=TOO_LONG, message=f"{what}; a body has at most {max_body_bytes} bytes")
+    return BadResponse(
+        code=TOO_LONG,
+        message=f"{what}; a body has at most {max_body_bytes} bytes (yunhan trigger limits)",
+    )
 
 
 def _draft(text: bytes) -> _Draft:
