@@ -4,6 +4,7 @@ import { Calls } from './src/calls.mjs';
 import { Channel } from './src/channel.mjs';
 import { captureOutput } from './src/console.mjs';
 import { Contexts } from './src/context.mjs';
+import { readEnvironment } from './src/environment.mjs';
 import { ProtocolError } from './src/frames.mjs';
 import { makeHttpclient } from './src/httpclient.mjs';
 import { Runner } from './src/invoke.mjs';
@@ -15,6 +16,7 @@ const PROTOCOL = 1;
 /** A process that waits this long for its function uses the time to load the service packages. */
 const PREWARM_AFTER_MS = 20;
 
+const egressPath = process.env.YUNHAN_EGRESS;
 const path = takeEnvironment();
 if (path === undefined) {
   process.stderr.write(
@@ -22,6 +24,9 @@ if (path === undefined) {
   );
   process.exit(64);
 }
+
+// Only where the process has no network; loaded while the channel opens.
+const egressModule = egressPath ? import('./src/egress.mjs') : null;
 
 const scope = new Scope();
 captureOutput(scope);
@@ -37,7 +42,8 @@ const channel = await Channel.open(path, (header, payload) => {
       if (binding) throw new ProtocolError('wrong_state', 'a second bind');
       binding = true;
       clearTimeout(prewarm);
-      runner.bind(header);
+      egress?.guardTheRest();
+      runner.bind(header, readEnvironment(payload));
       break;
     case 'invoke':
       if (!runner.bound) throw new ProtocolError('wrong_state', 'invoke without a bound function');
@@ -50,6 +56,9 @@ const channel = await Channel.open(path, (header, payload) => {
       calls.reply(header.call, payload);
   }
 });
+
+const egress = await egressModule;
+egress?.installEgress(egressPath);
 
 const httpclient = makeHttpclient();
 calls = new Calls(channel, scope);
@@ -68,4 +77,7 @@ channel.send({
   node: process.version,
   pid: process.pid,
 });
-prewarm = setTimeout(prewarmServices, PREWARM_AFTER_MS);
+prewarm = setTimeout(() => {
+  egress?.guardTheRest();
+  prewarmServices();
+}, PREWARM_AFTER_MS);

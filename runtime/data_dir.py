@@ -7,6 +7,7 @@ running.json       endpoint and process id, present while the program serves
 documents/         the embedded document databases
 files/             the local file store
 code/              unpacked deployments
+views/             the code of each live sandbox, as hard links
     spool/             uploads under way
 tls/               the local authority and the gateway's own certificate
 package.json       empty, see `own`
@@ -62,6 +63,7 @@ class DataDir:
         self.documents = self.root / "documents"
         self.files = self.root / "files"
         self.code = self.root / "code"
+        self.views = self.root / "views"
         self.tls = self.root / "tls"
         self._spool = self.root / "spool"
         self._access_key = self.root / "access-key.json"

@@ -68,6 +68,13 @@ class InvalidParameterError(CallerError):
         self.parameter = parameter
 
 
+class TargetRefusedError(CallerError):
+    """A function asked the worker to send a request to where functions may not go. `where` is host:port."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__("HttpProxy.Refused", f"connection to {where} refused: {reason}")
+
+
 class TokenError(CallerError):
     """Token trouble: the SDK authorizes again and repeats the call once (client protocol §6)."""
 

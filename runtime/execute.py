@@ -8,17 +8,21 @@ the record was written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
+from runtime.billing import Spent, make_bill
 from runtime.errors import OursError
-from runtime.messages import Bill, InvocationRecord, Job, Outcome
+from runtime.messages import CallKind, InvocationRecord, Job, Outcome
 from runtime.pool import Lease, PoolFullError, SandboxPool
-from runtime.pool_state import SandboxClass, SandboxKey
+from runtime.pool_state import Content, SandboxClass, SandboxKey
 from runtime.ports import Clock, RecordSink
+from runtime.services.methods import kind_of
+from runtime.services.sealed_env import digest_of
 from runtime.slots import Slot
 from sandbox.api import (
     Ending,
@@ -34,26 +38,39 @@ from sandbox.node_runtimes import nearest, parse_runtime
 _log = structlog.get_logger(__name__)
 
 _TOLD_MAX = 10_000
+_NOTES_MAX = 20
+"""Lines of ours in one invocation's log."""
 
 
 class ServiceCalls(Protocol):
     """Answers `ctx.mpserverless` (`runtime.services.calls`)."""
 
     async def answer_function(
-        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+        self,
+        job: Job,
+        slot: Slot,
+        method: str,
+        params: bytes,
+        *,
+        user_id: str | None,
+        note: Callable[[str], None],
     ) -> bytes:
-        """The JSON text of an envelope; never raises but for cancellation."""
+        """The JSON text of an envelope; never raises but for cancellation. `note` writes into the log of the
+        invocation that called, what its author should know whatever the code does with the answer."""
 
 
 class _JobHost:
-    """What one invocation reaches outside its sandbox; collects its log lines."""
+    """What one invocation reaches outside its sandbox; collects its log lines, counts its calls."""
 
-    __slots__ = ("_calls", "_job", "_slot", "cut", "lines")
+    __slots__ = ("_calls", "_clock", "_job", "_notes_left", "_slot", "counts", "cut", "lines")
 
-    def __init__(self, job: Job, slot: Slot, calls: ServiceCalls) -> None:
+    def __init__(self, job: Job, slot: Slot, calls: ServiceCalls, clock: Clock) -> None:
+        self._clock = clock
+        self._notes_left = _NOTES_MAX
         self._job = job
         self._slot = slot
         self._calls = calls
+        self.counts: Counter[CallKind] = Counter()
         self.lines: list[LogLine] = []
         self.cut = False
 
@@ -62,18 +79,26 @@ class _JobHost:
         self.cut = self.cut or cut
 
     async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
+        self.counts[kind_of(method)] += 1
         return await self._calls.answer_function(
-            self._job, self._slot, method, params, user_id=user_id
+            self._job, self._slot, method, params, user_id=user_id, note=self.note
         )
+
+    def note(self, text: str) -> None:
+        """A line of ours; the rest of too many is dropped."""
+        if self._notes_left > 0:
+            self._notes_left -= 1
+            self.lines.append(LogLine(level=LogLevel.WARN, time_ms=self._clock.now_ms(), text=text))
 
 
 @dataclass(slots=True)
 class _Run:
-    """When one job was taken (wall clock) and began to run (monotonic)."""
+    """When one job was taken (wall clock, monotonic) and began to run (monotonic; None = it did not)."""
 
     queue_ms: float
     started_ms: int
-    began: float
+    taken: float
+    began: float | None = None
 
 
 class Executor:
@@ -98,19 +123,22 @@ class Executor:
 
     async def run(self, job: Job, slot: Slot, *, queue_ms: float) -> Outcome:
         """See the module. `slot` is held by the caller and may be lent to children meanwhile."""
-        host = _JobHost(job, slot, self._calls)
+        host = _JobHost(job, slot, self._calls, self._clock)
         lease: Lease | None = None
         run = _Run(queue_ms, self._clock.now_ms(), self._clock.monotonic())
         try:
             lease = await self._pool.lease(self._key(job), job, host)
-            run.began = self._clock.monotonic()
-            ending = lease.failed or await self._invoke(lease, job, host)
+            if lease.failed is not None:
+                ending = lease.failed
+            else:
+                run.began = self._clock.monotonic()
+                ending = await self._invoke(lease, job, host)
         except PoolFullError as error:
             ending = _our_ending(OutcomeKind.REFUSED, error.code, str(error))
         except OursError as error:
             ending = _our_ending(OutcomeKind.SANDBOX_LOST, error.code, str(error))
             _log.error(
-                "code_not_available", function=job.function, space=job.space_id, error=str(error)
+                "sandbox_not_bound", function=job.function, space=job.space_id, error=str(error)
             )
         except SandboxError as error:
             ending = _our_ending(OutcomeKind.SANDBOX_LOST, "SandboxError", str(error))
@@ -131,7 +159,7 @@ class Executor:
         wanted = parse_runtime(job.code.runtime)
         return SandboxKey(
             job.space_id,
-            job.code.deployment_id,
+            Content(job.code.deployment_id, digest_of(job.env_sealed)),
             SandboxClass(nearest(self._node_majors, wanted), job.limits.memory_mb),
             job.limits.concurrency,
         )
@@ -180,16 +208,17 @@ class Executor:
         lease: Lease | None,
         run: _Run,
     ) -> Outcome:
-        run_ms = ending.usage.run_ms
-        if run_ms is None:
-            run_ms = (self._clock.monotonic() - run.began) * 1000
-        bill = Bill(
-            queue_ms=round(run.queue_ms, 3),
-            cold=lease.cold if lease else False,
-            start_ms=round(lease.start_ms, 3) if lease else 0.0,
-            run_ms=round(run_ms, 3),
-            cpu_ms=ending.usage.cpu_ms,
-            peak_memory_mb=ending.usage.peak_memory_mb,
+        now = self._clock.monotonic()
+        bill = make_bill(
+            Spent(
+                queue_ms=run.queue_ms,
+                cold=lease.cold if lease else False,
+                start_ms=lease.start_ms if lease else (now - run.taken) * 1000,
+                load=lease.load if lease else None,
+                run=None if run.began is None else ending.usage,
+                run_ms=0.0 if run.began is None else (now - run.began) * 1000,
+                calls=host.counts,
+            )
         )
         lines = list(host.lines)
         if ending.fault is not None:

@@ -62,6 +62,9 @@ class Job:
     args: bytes
     """JSON text (UTF-8) that becomes `ctx.args`."""
     source: Source
+    env_sealed: bytes = field(default=b"", repr=False)
+    """The function's environment variables as they were at acceptance, ciphertext
+    (`services.sealed_env`): a queue never carries them in the clear. Empty = none."""
     trigger_path: str | None = None
     """The path of the HTTP trigger that matched; None from anywhere else."""
     principal: Principal = field(default_factory=Principal)
@@ -86,9 +89,20 @@ class Job:
         return env
 
 
+class CallKind(StrEnum):
+    """What a service call of a function is for; the value stands in records and answers."""
+
+    FUNCTION = "function"
+    DB = "db"
+    FILE = "file"
+    USER = "user"
+    HTTP = "http"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What an invocation cost. Milliseconds and megabytes; None = not known."""
+    """What an invocation cost. Milliseconds, megabytes and bytes; None = not known."""
 
     queue_ms: float = 0.0
     """From acceptance to the lease of a sandbox's slot."""
@@ -96,9 +110,21 @@ class Bill:
     """True when a sandbox was started or loaded for this invocation."""
     start_ms: float = 0.0
     """Waiting for a sandbox: start, code fetch and load (0 when warm)."""
+    load_ms: float | None = None
+    """The part of `start_ms` in which the function's modules loaded; None when warm, too."""
     run_ms: float = 0.0
+    """0 when the function never began to run."""
     cpu_ms: float | None = None
     peak_memory_mb: float | None = None
+    egress_connections: int | None = None
+    """Connections that were made out of the sandbox, while loading and running; None where nothing counts
+    them (`sandbox.api.Usage`). What the worker sends for a function is a call, no egress."""
+    egress_refused: int | None = None
+    egress_bytes: int | None = None
+    """Both ways."""
+    calls: Mapping[CallKind, int] | None = None
+    """Service calls that the function made; kinds without any are absent. None in records of versions
+    that did not count, and for jobs that no worker took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +198,10 @@ class InvocationRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function of a space: its settings and the live deployment. Times in ms since 1970."""
+    """A function of a space: its settings and the live deployment. Times in ms since 1970.
+
+    `env_sealed` holds its environment variables, ciphertext (`services.sealed_env`); empty = none.
+    """
 
     name: str
     desc: str = ""
@@ -183,6 +212,7 @@ class Function:
     http_path: str = ""
     timer_cron: str = ""
     timer_payload: str = ""
+    env_sealed: bytes = field(default=b"", repr=False)
     created_ms: int = 0
     modified_ms: int = 0
     live_deployment_id: str | None = None

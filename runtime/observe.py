@@ -25,7 +25,12 @@ def configure_log(*, log_format: Literal["auto", "json", "text"], level: str) ->
     if text:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a log line must never fail
-        shared += [_printable, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(),
+            # the default shows the variables of every frame, and some of them are secrets
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        shared += [_printable, console]
         structlog.configure(
             processors=shared,
             wrapper_class=structlog.make_filtering_bound_logger(lowest),

@@ -8,9 +8,9 @@ fails, the program ends, because a pool that lost its keeper would only pretend 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,16 @@ import structlog
 
 from runtime.errors import OursError
 from runtime.messages import Job
-from runtime.pool_state import Bind, Full, PoolState, SandboxClass, SandboxKey, Start, Warm
+from runtime.pool_state import (
+    Bind,
+    Content,
+    Full,
+    PoolState,
+    SandboxClass,
+    SandboxKey,
+    Start,
+    Warm,
+)
 from runtime.ports import Clock
 from sandbox.api import (
     Binding,
@@ -29,6 +38,7 @@ from sandbox.api import (
     SandboxError,
     SandboxSpec,
     Spawner,
+    Usage,
 )
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +49,13 @@ class CodeSource(Protocol):
 
     def lease(self, digest: str, function: str) -> AbstractAsyncContextManager[Path]:
         """The folder with index.js at its top; it stays there until the context is left."""
+
+
+class Environments(Protocol):
+    """Opens what a job carries sealed (`runtime.services.sealed_env`)."""
+
+    def open(self, job: Job) -> Mapping[str, str]:
+        """The environment variables of the job's function. Raises OursError."""
 
 
 class PoolFullError(OursError):
@@ -63,12 +80,13 @@ class _Live:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A hold on a sandbox. `failed` is set when the user's module could not be loaded; the lease is
-    then over already and must not be released."""
+    then over already and must not be released. `load` is what loading it used; None when it was warm."""
 
     sandbox_id: str
     sandbox: Sandbox
     cold: bool
     start_ms: float = 0.0
+    load: Usage | None = None
     failed: Ending | None = None
 
 
@@ -80,6 +98,7 @@ class SandboxPool:
         *,
         spawner: Spawner,
         code: CodeSource,
+        environments: Environments,
         clock: Clock,
         limits: Limits,
         max_sandboxes: int,
@@ -89,6 +108,7 @@ class SandboxPool:
     ) -> None:
         self._spawner = spawner
         self._code = code
+        self._environments = environments
         self._clock = clock
         self._limits = limits
         self._max = max_sandboxes
@@ -124,10 +144,10 @@ class SandboxPool:
                     task.cancel()
 
     async def lease(self, key: SandboxKey, job: Job, host: InvocationHost) -> Lease:
-        """A sandbox bound to the job's deployment.
+        """A sandbox bound to the job's deployment and environment.
 
-        Raises PoolFullError, SandboxError (no sandbox could be made) or UnavailableError (no code).
-        Cancellation leaves nothing behind.
+        Raises PoolFullError, SandboxError (no sandbox could be made) or OursError (no code, or an
+        environment that does not open). Cancellation leaves nothing behind.
         """
         while True:
             decision = self._state.lease(key)
@@ -157,8 +177,8 @@ class SandboxPool:
             if live is not None:
                 self._spawn_task(self._discard(live), f"stop sandbox {lease.sandbox_id}")
 
-    def retire(self, space_id: str, keep: frozenset[str]) -> None:
-        """Stop sandboxes of this space whose deployment is not in `keep`, as they become idle."""
+    def retire(self, space_id: str, keep: frozenset[Content]) -> None:
+        """Stop sandboxes of this space whose content is not in `keep`, as they become idle."""
         for sandbox_id in self._state.retire(space_id=space_id, keep=keep):
             live = self._live.get(sandbox_id)
             if live is not None:
@@ -201,6 +221,7 @@ class SandboxPool:
                     function=job.function,
                     deployment_id=job.code.deployment_id,
                     code_dir=code_dir,
+                    env=self._environments.open(job),
                 ),
                 request_id=job.request_id,
                 host=host,
@@ -212,17 +233,15 @@ class SandboxPool:
             self._wake.set()  # a prewarmed sandbox may be gone: make the next one
         start_ms = (self._clock.monotonic() - began) * 1000
         lease = Lease(
-            sandbox_id=live.sandbox_id, sandbox=live.sandbox, cold=True, start_ms=start_ms
+            sandbox_id=live.sandbox_id,
+            sandbox=live.sandbox,
+            cold=True,
+            start_ms=start_ms,
+            load=ending.usage,
         )
         if ending.value is None and ending.fault is not None:
             await self._discard(live)
-            return Lease(
-                sandbox_id=lease.sandbox_id,
-                sandbox=lease.sandbox,
-                cold=True,
-                start_ms=start_ms,
-                failed=ending,
-            )
+            return replace(lease, failed=ending)
         self._state.bound(live.sandbox_id)
         return lease
 

@@ -31,11 +31,20 @@ class SandboxClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What binding puts into a sandbox: a deployment, and the environment that its function has now."""
+
+    deployment_id: str
+    env_digest: str = ""
+    """Of the sealed variables; empty = none."""
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxKey:
-    """Whom a bound sandbox belongs to: one deployment of one space, under one set of limits."""
+    """Whom a bound sandbox belongs to: one content of one space, under one set of limits."""
 
     space_id: str
-    deployment_id: str
+    content: Content
     sandbox_class: SandboxClass
     capacity: int
 
@@ -152,12 +161,12 @@ class PoolState:
         if entry is not None:
             self._forget(entry)
 
-    def retire(self, *, space_id: str, keep: frozenset[str]) -> list[str]:
-        """Deployments of this space other than `keep` get no more leases. Returns whom to stop now."""
+    def retire(self, *, space_id: str, keep: frozenset[Content]) -> list[str]:
+        """Sandboxes of this space with another content get no more leases. Returns whom to stop now."""
         stop: list[str] = []
         for entry in list(self._entries.values()):
             key = entry.key
-            if key is None or key.space_id != space_id or key.deployment_id in keep:
+            if key is None or key.space_id != space_id or key.content in keep:
                 continue
             entry.retired = True
             if entry.leases == 0:

@@ -276,3 +276,39 @@ class RecordSink(Protocol):
     """Takes records off the call path. Never blocks, never raises; what it must drop it counts."""
 
     def append(self, record: InvocationRecord) -> None: ...
+
+
+# --- http ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request that the worker sends for a function. Nothing of it was checked but its types."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    response_max_bytes: int
+    """Of the body, as it is after decompression."""
+    timeout_s: float
+    """From the look-up of the host to the last byte of the body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """`headers` by name in lower case; `set-cookie` is a list, others that came twice are joined."""
+
+    status: int
+    headers: Mapping[str, str | Sequence[str]]
+    body: bytes
+
+
+class HttpClient(ABC):
+    """Sends requests to where functions may go, and nowhere else."""
+
+    @abstractmethod
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send it once; a redirect is an answer like any other. Nothing is kept for the next request: no
+        connection, no cookie. Raises TargetRefusedError, and CallerError for a request that is none, a host
+        that cannot be reached, an answer that is too large or too late."""

@@ -9,8 +9,6 @@ from typing import Any, get_args
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-FUTURE_RUNGS = frozenset({"landlock", "bubblewrap", "docker"})
-"""Names that YUNHAN_SANDBOX takes, so that it can be said why they do not start; not offered."""
 SHOWN_MAX = 80
 """Characters of a bad value that are told."""
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
@@ -74,7 +72,7 @@ def allowed(info: FieldInfo) -> str:
     """In words; empty when its validator says so."""
     choices = [choice for choice in get_args(info.annotation) if isinstance(choice, str)]
     if choices:
-        return f"one of {', '.join(c for c in choices if c not in FUTURE_RUNGS)}"
+        return f"one of {', '.join(choices)}"
     if info.annotation is bool:
         return "true or false"
     if info.annotation not in {int, float}:

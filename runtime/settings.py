@@ -42,9 +42,7 @@ MIB = 1024 * 1024
 
 RESERVED = frozenset(
     {
-        "docker_runtime",
         "redis_url",
-        "egress_allow",
     }
 )
 """Names that the design fixes but this version does not use: accepted, reported by `reserved_in`."""
@@ -154,6 +152,17 @@ class Settings(BaseSettings):
     function_name_max: int = setting(30, "characters", "longest name of a function", ge=1, le=64)
     desc_max: int = setting(128, "characters", "longest description", ge=1, le=4096)
     functions_per_space_max: int = setting(300, "count", "functions in one space", ge=1)
+    function_env_max: int = setting(
+        64, "count", "environment variables of one function", ge=1, le=1024
+    )
+    function_env_max_bytes: int = setting(
+        16 * KIB,
+        "bytes",
+        "environment variables of one function, names and values; jobs and the space's document"
+        " carry them",
+        ge=1,
+        le=32 * KIB,
+    )
     spaces_max: int = setting(10_000, "count", "spaces in one installation", ge=1)
     args_max_bytes: int = setting(1 * MIB, "bytes", "arguments of one call", ge=1)
     result_max_bytes: int = setting(6 * MIB, "bytes", "result of one call", ge=1)
@@ -266,6 +275,9 @@ class Settings(BaseSettings):
         256, "MB", "memory class of prewarmed sandboxes; a new function's default", ge=128, le=2048
     )
     sandbox_idle_s: float = setting(900.0, "s", "an idle sandbox is stopped after this time", gt=0)
+    sandbox_pause_after_s: float = setting(
+        0.1, "s", "an idle sandbox is paused after this time until its next call", ge=0
+    )
     sandbox_start_timeout_s: float = setting(10.0, "s", "longest start of a sandbox", gt=0)
     sandbox_load_timeout_s: float = setting(10.0, "s", "longest load of a function's modules", gt=0)
     sandbox_stop_grace_s: float = setting(
@@ -275,6 +287,39 @@ class Settings(BaseSettings):
         100, "count", "service calls (ctx.mpserverless) under way in one sandbox", ge=1
     )
     call_max_bytes: int = setting(16 * MIB, "bytes", "one service call or its answer", ge=1)
+
+    sandbox_cpus: float = setting(1.0, "cores", "processor time of one sandbox", gt=0)
+    sandbox_pids_max: int = setting(
+        128, "count", "processes and threads of one sandbox; Node needs a dozen", ge=64
+    )
+    sandbox_files_max: int = setting(1024, "count", "open files of one sandbox's process", ge=64)
+    sandbox_tmp_mb: int = setting(64, "MB", "writable /tmp of one sandbox, in memory", ge=1)
+    egress_allow: str = setting(
+        "",
+        "rules",
+        "private addresses that functions may reach, e.g. 10.0.0.5:3306, db.internal, 10.1.0.0/16",
+    )
+    egress_public: bool = setting(
+        True,  # noqa: FBT003 - a default like the others
+        "boolean",
+        "functions may reach public addresses",
+    )
+    egress_connections_max: int = setting(
+        64, "count", "open connections of one sandbox to the network", ge=1
+    )
+    docker_host: str = setting(
+        "", "URL", "unix:// address of the Docker engine; empty = DOCKER_HOST or the usual one"
+    )
+    docker_runtime: str = setting(
+        "", "name", "OCI runtime of the engine: runc, runsc, ...; empty = its default"
+    )
+    docker_base_image: str = setting(
+        "scratch", "image", "what the sandbox image is built on; scratch = this machine's Node.js"
+    )
+    docker_spawns_max: int = setting(4, "count", "containers started at the same time", ge=1)
+    docker_reconcile_s: float = setting(
+        60.0, "s", "how often the engine's containers are compared with ours", gt=0
+    )
 
     # control plane cache
     control_max_age_s: float = setting(
@@ -408,6 +453,7 @@ class Settings(BaseSettings):
             load_timeout_s=self.sandbox_load_timeout_s,
             start_timeout_s=self.sandbox_start_timeout_s,
             stop_grace_s=self.sandbox_stop_grace_s,
+            pause_after_s=self.sandbox_pause_after_s,
         )
 
 

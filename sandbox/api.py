@@ -102,11 +102,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an invocation used inside its sandbox. None = not known (the sandbox died first)."""
+    """What an invocation used inside its sandbox. None = not known: the sandbox died first, or, for egress,
+    its rung has no gate that could count."""
 
     run_ms: float | None = None
     cpu_ms: float | None = None
     peak_memory_mb: float | None = None
+    egress_connections: int | None = None
+    egress_refused: int | None = None
+    egress_bytes: int | None = None
+    """Both ways. What invocations at the same time in one sandbox do is counted for each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,8 @@ class Limits:
     load_timeout_s: float = 10.0
     start_timeout_s: float = 10.0
     stop_grace_s: float = 2.0
+    pause_after_s: float = 0.1
+    """What a function left running (timers, child processes) goes on so long after its last invocation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +163,16 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Which code a sandbox belongs to from now on. `code_dir` is unpacked and read-only."""
+    """What a sandbox belongs to from now on. `code_dir` is absolute, unpacked and read-only.
+
+    `env` are the function's own environment variables; they become `process.env` before its code loads.
+    """
 
     space_id: str
     function: str
     deployment_id: str
     code_dir: Path
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox import endings
-from sandbox.api import Ending, OutcomeKind, Usage
+from sandbox.api import Ending, LogLine, OutcomeKind, Usage
 from sandbox.attempt import Attempt
 from sandbox.frames import Bound, Call, Frame, FrameError, Log, Result
 from sandbox.json_text import JsonDepthError, JsonError, check_json
@@ -43,6 +43,11 @@ class Attempts:
         """The run under way with this id; `request_id` may be anything a sandbox sent."""
         attempt = self._under_way.get(request_id) if isinstance(request_id, str) else None
         return None if attempt is None or attempt.is_bind else attempt
+
+    def note(self, line: LogLine) -> None:
+        """A line of ours, in the log of every attempt under way."""
+        for attempt in self._under_way.values():
+            attempt.log(Log(id=attempt.request_id, cut=False, lines=(line,)))
 
     def on_frame(self, frame: Frame) -> None:
         """Raises FrameError for a frame that does not fit the state."""

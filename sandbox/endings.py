@@ -67,7 +67,9 @@ def result_too_deep(*, reusable: bool) -> Ending:
 
 
 def process_gone(exit_: Exit, memory_mb: int) -> Ending:
-    """The process ended by itself, before a result."""
+    """The process ended before a result, and not because the worker killed it."""
+    if exit_.lost:
+        return lost(exit_.lost)
     if exit_.oom or (exit_.signal is not None and _HEAP_LIMIT_TEXT in exit_.output):
         return _ending(
             OutcomeKind.OUT_OF_MEMORY,

@@ -93,7 +93,7 @@ def _wire_fault(fault: Fault) -> dict[str, str]:
 # --- one pair of functions per frame -------------------------------------------------------------
 
 
-def _decode_bind(header: Mapping[str, Any], _payload: bytes) -> Bind:
+def _decode_bind(header: Mapping[str, Any], payload: bytes) -> Bind:
     limits = _object(header, "limits")
     return Bind(
         id=_text(header, "id"),
@@ -102,7 +102,19 @@ def _decode_bind(header: Mapping[str, Any], _payload: bytes) -> Bind:
         deployment=_text(header, "deployment"),
         code_dir=_text(header, "codeDir"),
         limits=Limits(**{ours: _integer(limits, wire) for wire, ours in _WIRE_LIMITS.items()}),
+        env=_environment(payload) if payload else {},
     )
+
+
+def _environment(payload: bytes) -> dict[str, str]:
+    """Errors quote nothing of it: it holds secrets."""
+    try:
+        variables = load_json(payload)
+    except JsonError:
+        raise FrameError("bad_payload", "the environment is not JSON") from None
+    if type(variables) is not dict or any(type(value) is not str for value in variables.values()):
+        raise FrameError("bad_payload", "the environment is not an object of texts")
+    return variables
 
 
 def _encode_bind(frame: Bind) -> tuple[dict[str, Any], bytes]:
@@ -114,7 +126,7 @@ def _encode_bind(frame: Bind) -> tuple[dict[str, Any], bytes]:
         "deployment": frame.deployment,
         "codeDir": frame.code_dir,
         "limits": {wire: getattr(frame.limits, ours) for wire, ours in _WIRE_LIMITS.items()},
-    }, b""
+    }, dump_json(dict(frame.env)) if frame.env else b""
 
 
 def _decode_invoke(header: Mapping[str, Any], payload: bytes) -> Invoke:

@@ -27,7 +27,9 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """The sandbox belongs to this deployment from now on. Only sizes and counts of `limits` travel."""
+    """The sandbox belongs to this deployment from now on. Only sizes and counts of `limits` travel.
+
+    `env` are the function's environment variables."""
 
     id: str
     space: str
@@ -35,6 +37,7 @@ class Bind:
     deployment: str
     code_dir: str
     limits: Limits
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 OUTPUT_TAIL_BYTES = 16 * 1024
 
@@ -17,17 +19,45 @@ class Exit:
 
     `oom` is True when the rung knows that a memory limit killed it. `output` is the end of what it
     wrote to stdout and stderr, at most OUTPUT_TAIL_BYTES; it is for people and for telling V8's
-    heap limit from other aborts, never data.
+    heap limit from other aborts, never data. `lost` says why when something other than the function
+    ended it, as in "the engine was restarted".
     """
 
     code: int | None = None
     signal: int | None = None
     oom: bool = False
     output: bytes = b""
+    lost: str = ""
 
 
 class ProcessHandle(ABC):
     """One started process with everything that it started itself."""
+
+    exit_delay_s: ClassVar[float] = 0.3
+    """How long after its channel closed the rung may take to see that the process has ended."""
+
+    @abstractmethod
+    async def show_code(self, code_dir: Path) -> str:
+        """Make an unpacked deployment readable inside, and nothing else of its surroundings; its path as
+        the sandbox sees it. Called once, before the user's module is loaded. Raises SandboxError."""
+
+    @abstractmethod
+    def admit_socket(self, path: Path) -> None:
+        """Let the sandbox connect to a socket that we made in its folder. Raises OSError."""
+
+    @abstractmethod
+    def pause(self) -> bool:
+        """Stop everything that runs in the sandbox until `resume`; it keeps its memory, files and
+        connections, and dies of `kill` as ever.
+
+        True when something was running: what was being started at that moment may have escaped, so call
+        again a little later. Idempotent, never raises, takes less than a millisecond. Where a rung
+        cannot do it nothing happens.
+        """
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Continue what `pause` stopped. Idempotent, never raises; nothing happens when it is gone."""
 
     @abstractmethod
     def kill(self) -> None:

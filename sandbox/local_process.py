@@ -23,6 +23,7 @@ from sandbox.api import SandboxError
 from sandbox.folders import remove_sandbox_folder
 from sandbox.handle import OUTPUT_TAIL_BYTES, Exit, ProcessHandle
 from sandbox.orphan_guard import OrphanGuard
+from sandbox.process_tree import ProcessTree
 
 _READ_BYTES = 64 * 1024
 # After the end of the process its pipe holds at most this much; a survivor could write on for ever.
@@ -40,6 +41,7 @@ class LocalProcess(ProcessHandle):
         self._folder = folder
         self._guard = guard
         self._tail = bytearray()
+        self._tree = ProcessTree(popen.pid, walled=False)
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[Exit] = self._loop.create_future()
         self._loop.add_reader(output, self._read_output)
@@ -54,8 +56,9 @@ class LocalProcess(ProcessHandle):
         working_dir: Path,
         folder: Path,
         guard: OrphanGuard,
+        pass_fds: Sequence[int] = (),
     ) -> LocalProcess:
-        """Start a process that sees no stdin and no environment but this one.
+        """Start a process that sees no stdin, no environment but this one, no file but `pass_fds`.
 
         `folder` is removed by `remove`; `guard` kills the group should this worker die first.
         Raises SandboxError. Must be called on the event loop, which it holds up for about 0.3 ms.
@@ -71,6 +74,7 @@ class LocalProcess(ProcessHandle):
                 env=environment,
                 cwd=working_dir,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         except OSError as error:
             os.close(read_end)
@@ -90,6 +94,24 @@ class LocalProcess(ProcessHandle):
     def pid(self) -> int:
         """Of the process and of its group."""
         return self._popen.pid
+
+    async def show_code(self, code_dir: Path) -> str:
+        """Nothing to do: without walls every path is visible."""
+        return str(code_dir)
+
+    def admit_socket(self, path: Path) -> None:
+        """Nothing to do: it is the same user."""
+
+    def pause(self) -> bool:
+        if self._exited.done():
+            return False
+        self._signal_group(signal.SIGSTOP)
+        return self._tree.stop()  # also children that left the group
+
+    def resume(self) -> None:
+        if not self._exited.done():
+            self._signal_group(signal.SIGCONT)
+            self._tree.resume()
 
     def kill(self) -> None:
         if not self._exited.done():
@@ -142,9 +164,13 @@ class LocalProcess(ProcessHandle):
             self._exited.set_result(Exit(code=code, output=output))
 
     def _kill_group(self) -> None:
+        self._signal_group(signal.SIGKILL)
+        self._tree.kill_stopped()
+
+    def _signal_group(self, number: signal.Signals) -> None:
         # Gone already; macOS says "not permitted" for a group of zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, number)
 
     # --- output ---------------------------------------------------------------------------------
 
@@ -173,5 +199,6 @@ class LocalProcess(ProcessHandle):
 def _forbid_core_dumps(pid: int) -> None:
     """An abort would otherwise write the whole memory to disk before it ends."""
     if sys.platform == "linux":
-        with contextlib.suppress(ProcessLookupError):
+        # Gone, or another user already: launchers that change it forbid core dumps themselves.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))

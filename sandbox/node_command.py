@@ -38,13 +38,16 @@ def node_command(*, node: Path, bootstrap_dir: Path, memory_mb: int) -> list[str
     ]
 
 
-def node_environment(*, node: Path, home: Path, channel: Path) -> dict[str, str]:
+def node_environment(
+    *, node: Path, home: Path, channel: Path, egress: Path | None = None
+) -> dict[str, str]:
     """The whole environment of a sandbox: nothing of the worker's own leaks into it.
 
     `home` is the sandbox's own writable folder. UTC is the original's time zone (spec:
-    functions (b)). The bootstrap deletes YUNHAN_CHANNEL before user code loads.
+    functions (b)). The bootstrap deletes YUNHAN_CHANNEL before user code loads. `egress` is the socket
+    of the only way to the network, None where the network is the machine's.
     """
-    return {
+    environment = {
         "PATH": f"{node.parent}:{_SYSTEM_PATH}",
         "LANG": "C.UTF-8",
         "TZ": "UTC",
@@ -52,3 +55,6 @@ def node_environment(*, node: Path, home: Path, channel: Path) -> dict[str, str]
         "TMPDIR": str(home),
         "YUNHAN_CHANNEL": str(channel),
     }
+    if egress is not None:
+        environment["YUNHAN_EGRESS"] = str(egress)
+    return environment

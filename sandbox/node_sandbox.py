@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,15 +25,19 @@ from sandbox.api import (
 from sandbox.attempt import Attempt
 from sandbox.attempts import Attempts
 from sandbox.channel import Channel, ChannelListener
+from sandbox.egress.access import EgressAccess
 from sandbox.frames import PROTOCOL_VERSION, Bind, Frame, FrameError, Hello, Invoke
 from sandbox.handle import Exit, ProcessHandle
+from sandbox.pausing import Pausing
 from sandbox.protocol import FrameParser, ResultTooLongError
+from sandbox.sandbox_egress import EGRESS, SandboxEgress
 from sandbox.service_calls import ServiceCalls
 
 _log = structlog.get_logger(__name__)
 
-# Process and channel end at nearly the same time, in either order. How long the second may take
-# before the first is judged on its own; an ending is due within 1 s of its event.
+# Process and channel end at nearly the same time, in either order. How long the channel may take
+# after the process before it is judged without (the other way round: `ProcessHandle.exit_delay_s`);
+# an ending is due within 1 s of its event.
 _SECOND_SIGN_S = 0.3
 
 
@@ -47,8 +53,11 @@ class NodeSandbox(Sandbox):
         spec: SandboxSpec,
         handle: ProcessHandle,
         *,
+        egress: EgressAccess | None = None,
+        folder: Path | None = None,
         on_removed: Callable[[], object] = lambda: None,
     ) -> None:
+        """With `egress` the sandbox gets a gate in `folder`, its own one on this machine."""
         self.spec = spec
         loop = asyncio.get_running_loop()
         self._handle = handle
@@ -59,6 +68,10 @@ class NodeSandbox(Sandbox):
         self._channel = Channel(FrameParser.for_worker(spec.limits), self)
         self._channel_closed = asyncio.Event()
         self._attempts = Attempts(ServiceCalls(self._channel, spec.limits))
+        self._pausing = Pausing(handle, after_s=spec.limits.pause_after_s)
+        self._egress_access = egress
+        self._folder = folder
+        self._egress: SandboxEgress | None = None
         self._hello: asyncio.Future[Hello | str] = loop.create_future()
         self._exit: asyncio.Future[Exit | None] = loop.create_future()
         self._life = loop.create_task(self._live(), name=f"life of sandbox {spec.sandbox_id}")
@@ -71,6 +84,7 @@ class NodeSandbox(Sandbox):
         cancellation the sandbox is stopped.
         """
         try:
+            self._open_egress()
             await self._connect(listener)
         except BaseException:
             await self.stop()
@@ -94,13 +108,19 @@ class NodeSandbox(Sandbox):
             raise RuntimeError(f"sandbox {self.spec.sandbox_id} is bound already")
         self._bind_called = True
         limits = self.spec.limits
+        try:
+            code_dir = await self._handle.show_code(binding.code_dir)
+        except BaseException:
+            self._condemn(endings.lost("its code could not be shown"))
+            raise
         frame = Bind(
             id=request_id,
             space=binding.space_id,
             function=binding.function,
             deployment=binding.deployment_id,
-            code_dir=str(binding.code_dir.absolute()),
+            code_dir=code_dir,
             limits=limits,
+            env=binding.env,
         )
         attempt = Attempt(request_id, host, limits, limit_s=limits.load_timeout_s, is_bind=True)
         ending = await self._carry_out(attempt, frame)
@@ -121,7 +141,11 @@ class NodeSandbox(Sandbox):
             trigger_path=invocation.trigger_path,
         )
         attempt = Attempt(request_id, host, self.spec.limits, limit_s=limit_s)
-        return await self._carry_out(attempt, frame)
+        self._pausing.begin()
+        try:
+            return await self._carry_out(attempt, frame)
+        finally:
+            self._pausing.end()
 
     async def stop(self) -> None:
         self._condemn(endings.lost("the worker stopped it"))
@@ -138,14 +162,34 @@ class NodeSandbox(Sandbox):
     async def wait_ended(self) -> None:
         await asyncio.wait({self._exit})
 
+    def _open_egress(self) -> None:
+        if self._egress_access is None or self._folder is None:
+            return
+        egress = SandboxEgress(self._egress_access, self._folder / EGRESS, self._attempts.note)
+        self._egress = egress
+        try:
+            self._handle.admit_socket(egress.path)
+        except OSError as error:
+            raise SandboxError(
+                f"the socket {egress.path} cannot be opened to its sandbox: {error.strerror}."
+            ) from error
+
     async def _carry_out(self, attempt: Attempt, frame: Bind | Invoke) -> Ending:
         if not self._alive:
             return endings.lost("it had ended before the invocation started")
+        egress = self._egress
+        before = egress.counts() if egress is not None else None
+        if egress is not None and attempt.is_bind:
+            egress.admit()
         self._channel.send(frame)
         self._attempts.begin(attempt)
         attempt.start(self._on_time_limit)
         try:
-            return await attempt.ended
+            ending = await attempt.ended
+            if egress is None or before is None:
+                return ending
+            egress.tell_rest()
+            return replace(ending, usage=egress.billed(ending.usage, before))
         except asyncio.CancelledError:
             self._attempts.end(attempt, endings.lost("the invocation was cancelled"))
             self._condemn(endings.lost("another invocation in it was cancelled"))
@@ -181,7 +225,7 @@ class NodeSandbox(Sandbox):
             return
         if not self._killed:
             # A dying process tells more by its exit than by its closed channel.
-            await asyncio.wait({self._exit}, timeout=_SECOND_SIGN_S)
+            await asyncio.wait({self._exit}, timeout=self._handle.exit_delay_s)
             if self._exit.done():
                 said = _describe_early_exit(self._exit.result())
         raise SandboxError(
@@ -209,6 +253,8 @@ class NodeSandbox(Sandbox):
                 closed.cancel()
             self._condemn(endings.process_gone(exit_, self.spec.memory_mb))
             self._exit.set_result(exit_)
+            if self._egress is not None:
+                await self._egress.close()
             await self._handle.remove()
         except Exception:  # noqa: BLE001 - a defect of ours; nobody else would tell the attempts
             _log.exception("sandbox_watch_failed", sandbox_id=self.spec.sandbox_id)
@@ -222,6 +268,7 @@ class NodeSandbox(Sandbox):
         """End every attempt that is under way and kill the process. Idempotent."""
         self._killed |= self._alive
         self._alive = False
+        self._pausing.close()
         self._attempts.end_all(ending)
         self._handle.kill()
         self._channel.abort()
@@ -261,7 +308,7 @@ class NodeSandbox(Sandbox):
         if not self._hello.done():
             self._hello.set_result("closed its channel")
         if self._alive:
-            asyncio.get_running_loop().call_later(_SECOND_SIGN_S, self._on_silence)
+            asyncio.get_running_loop().call_later(self._handle.exit_delay_s, self._on_silence)
 
     def _on_silence(self) -> None:
         """The channel is closed, but the process lives on."""

@@ -1,4 +1,5 @@
-"""Build hook: puts the Node.js side of the sandbox, npm packages included, into the wheel.
+"""Build hook: puts the Node.js side of the sandbox, npm packages included, and the recipe of the sandbox
+image into the wheel.
 
 An installed Yunhan needs no npm: `sandbox/node_bootstrap` in the wheel is complete.
 """
@@ -13,6 +14,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _LEFT_OUT = {"test", ".npmrc"}
+_IMAGE_FILES = ("Dockerfile", "seccomp.json")
 
 
 class NodeBootstrapHook(BuildHookInterface[Any]):
@@ -29,3 +31,6 @@ class NodeBootstrapHook(BuildHookInterface[Any]):
         for entry in sorted(bootstrap.iterdir()):
             if entry.name not in _LEFT_OUT:
                 build_data["force_include"][str(entry)] = f"sandbox/node_bootstrap/{entry.name}"
+        image = Path(self.root) / "deploy" / "docker" / "sandbox"
+        for name in _IMAGE_FILES:
+            build_data["force_include"][str(image / name)] = f"sandbox/docker_sandbox/{name}"

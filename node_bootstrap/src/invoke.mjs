@@ -1,5 +1,6 @@
 // One function in one process: bind it once, run its invocations, report each exactly once.
 import { triggerPathOf } from './context.mjs';
+import { setEnvironment } from './environment.mjs';
 import { makeFault, messageOf, shrinkFault, toFault } from './errors.mjs';
 import { HEADER_MAX_BYTES } from './frames.mjs';
 import { findEntryFile, loadEntry } from './loader.mjs';
@@ -24,6 +25,7 @@ export class Runner {
   #entry = null;
   #contexts = null;
   #send;
+  #retired = false;
 
   constructor(channel, scope, calls, makeContexts) {
     this.#channel = channel;
@@ -33,14 +35,15 @@ export class Runner {
     this.#send = (header, payload) => channel.send(header, payload);
   }
 
-  /** Loads the function and answers with `bound`. */
-  async bind(header) {
+  /** Sets its environment (`[name, value]` pairs), loads the function and answers with `bound`. */
+  async bind(header, environment) {
     this.#limits = header.limits;
     this.#calls.limit(header.limits);
     const loading = this.#scope.open(header.id, true, header.limits, this.#send);
     startUsage(loading, this.#scope);
     try {
       const file = findEntryFile(header.codeDir, header.function);
+      setEnvironment(environment);
       process.env.FC_FUNCTION_NAME = header.function;
       process.argv = [process.execPath, file]; // as if started by hand
       this.#contexts = this.#makeContexts(header);
@@ -83,6 +86,11 @@ export class Runner {
   /** Ends it as the function's failure. `recycle`: this process must not be used again. */
   fail(invocation, error, recycle = false) {
     this.#failAs(invocation, 'function_error', toFault(error), recycle);
+  }
+
+  /** Those under way, or else the next one, end as they would; then this process must not be used again. */
+  retire() {
+    this.#retired = true;
   }
 
   #start(id) {
@@ -147,6 +155,7 @@ export class Runner {
   #end(invocation, header, payload = '') {
     this.#scope.close(invocation);
     this.#calls.abandon(invocation);
+    if (this.#retired) header.recycle = true;
     this.#channel.send(header, payload);
   }
 }

@@ -22,7 +22,10 @@ export function takeEnvironment() {
  *   log and fails with `recycle`; then the process ends, because its state is unknown. Neighbours
  *   are lost with it.
  * - It cannot be told whose it is while several run: none is blamed, the process ends.
- * - Nothing is under way (a stray timer): the process ends quietly.
+ * - Nothing is under way, and no invocation left it behind: the process ends quietly.
+ * - An *exception* of work that an ended invocation left behind: what runs, or comes next, ends as it
+ *   would, but is the last here. Ending the process would fail it: in a paused sandbox a timer that
+ *   became due meanwhile fires just when the next invocation comes.
  * - A *rejection* of work that an ended invocation left behind is dropped: it broke nothing, and
  *   neither a neighbour nor the next call shall pay for it.
  * - The function has a handler of its own: it decides, as in plain Node.
@@ -40,7 +43,9 @@ export function installProcessHandlers(channel, scope, runner) {
     exitNow(UNCAUGHT_EXIT);
   };
   process.on('uncaughtException', (error) => {
-    if (listeners('uncaughtException') === 1) end(error);
+    if (listeners('uncaughtException') !== 1) return;
+    if (scope.late) runner.retire();
+    else end(error);
   });
   process.on('unhandledRejection', (reason) => {
     if (listeners('unhandledRejection') === 1 && !scope.late) end(reason);

@@ -235,12 +235,17 @@ test('a rejection that an ended invocation left behind harms nobody', async (t) 
   assert.equal((await worker.invoke({ do: 'lateThenWait' })).result.ok, true);
 });
 
-test('an exception that an ended invocation left behind ends the process quietly', async (t) => {
-  const worker = await sandbox(t, 'probe');
-  const { result } = await worker.invoke({ do: 'lateThrow' });
-  assert.deepEqual([result.ok, (await worker.exited).code], [true, 70]);
-  assert.equal(worker.frames.at(-1), result);
-});
+for (const pauseMs of [0, 30]) {
+  test(`an exception left behind does not fail the next one, the last, ${pauseMs} ms later`, async (t) => {
+    const worker = await sandbox(t, 'probe');
+    const first = await worker.invoke({ do: 'lateThrow' });
+    assert.deepEqual([first.result.ok, first.result.recycle], [true, undefined]);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    const { result, logs } = await worker.invoke({ do: 'lateThenWait' });
+    assert.deepEqual([result.ok, result.recycle], [true, true]);
+    assert.deepEqual(logs, [['info', 'mine']]);
+  });
+}
 
 test('handlers of the function decide instead of ours', async (t) => {
   assert.deepEqual((await run(t, { do: 'ownHandler' })).value, ['mine']);

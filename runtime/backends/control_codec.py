@@ -2,8 +2,8 @@
 
 Documents carry the names of the dataclass fields; the id is `_id`. Reading is tolerant, so that two
 versions of the program can share a database: unknown fields are ignored, missing ones take the default.
-A missing field without a default, an unknown status, or a setting of HTTP triggers of another kind than
-ours is an error: guessing could open what is closed.
+A missing field without a default, an unknown status, or a setting of HTTP triggers or a sealed environment
+of another kind than ours is an error: guessing could open what is closed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def space_from_document(document: Mapping[str, Any]) -> Space:
         known = _known(Space, document, identity="space_id")
         if "status" in known:
             known["status"] = SpaceStatus(known["status"])
-        functions = [Function(**_known(Function, each)) for each in known.get("functions", ())]
+        functions = [_function(each) for each in known.get("functions", ())]
         known["functions"] = {function.name: function for function in functions}
         if "http_triggers" in known:
             known["http_triggers"] = _http_triggers(known["http_triggers"])
@@ -109,6 +109,14 @@ def _known(kind: type, document: Mapping[str, Any], identity: str | None = None)
     if identity is not None:
         known[identity] = document["_id"]
     return known
+
+
+def _function(stored: Mapping[str, Any]) -> Function:
+    """Raises TypeError; its text holds no stored value."""
+    function = Function(**_known(Function, stored))
+    if not isinstance(function.env_sealed, bytes):
+        raise TypeError(f"env_sealed is of kind {type(function.env_sealed).__name__}")
+    return function
 
 
 def _http_triggers(stored: object) -> HttpTriggerConfig:

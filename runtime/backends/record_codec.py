@@ -6,8 +6,10 @@ One document per invocation; short names, because they are stored with every doc
     j    job id                f  function                    x  fault: n name, m message,
     s    space id              d  deployment id                  c code, s stack (absent: none)
     c    source                p  parent request id           b  bill: q queue, s start, r run and
-    l    lines: [level, time in ms, text]                        u cpu in ms, m peak MB, c cold
-    v    levels that occur in l                               z  true when lines were cut
+    l    lines: [level, time in ms, text]                        u cpu in ms, m peak MB, c cold,
+    v    levels that occur in l                                  l load in ms, k calls by kind,
+    z    true when lines were cut                                e egress: connections, refused,
+                                                                 bytes
 
 Text from functions can hold what UTF-8 cannot (lone surrogates): it becomes U+FFFD, because a record with
 a flaw is worth more than no record. Reading ignores unknown fields and tolerates missing ones.
@@ -18,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtime.messages import Bill, InvocationRecord, Source
+from runtime.messages import Bill, CallKind, InvocationRecord, Source
 from sandbox.api import Fault, LogLevel, LogLine, OutcomeKind
 
 Document = dict[str, Any]
 
 _INT64_MAX = 2**63 - 1
+_CALL_KINDS = frozenset(kind.value for kind in CallKind)
 _FAULT_TEXT_MAX = 256 * 1024
 """Characters of one text of a fault; the rest says nothing new."""
 
@@ -93,10 +96,19 @@ def _bill_to_document(bill: Bill) -> Document:
         document["u"] = bill.cpu_ms
     if bill.peak_memory_mb is not None:
         document["m"] = bill.peak_memory_mb
+    if bill.load_ms is not None:
+        document["l"] = bill.load_ms
+    egress = (bill.egress_connections, bill.egress_refused, bill.egress_bytes)
+    if egress != (None, None, None):
+        document["e"] = [None if count is None else _int64(count) for count in egress]
+    if bill.calls is not None:
+        document["k"] = {kind.value: _int64(count) for kind, count in bill.calls.items()}
     return document
 
 
 def _bill_from_document(document: Mapping[str, Any]) -> Bill:
+    connections, refused, egress_bytes = (*document.get("e", ()), None, None, None)[:3]
+    calls = document.get("k")
     return Bill(
         queue_ms=document.get("q", 0.0),
         cold=document.get("c", False),
@@ -104,6 +116,13 @@ def _bill_from_document(document: Mapping[str, Any]) -> Bill:
         run_ms=document.get("r", 0.0),
         cpu_ms=document.get("u"),
         peak_memory_mb=document.get("m"),
+        load_ms=document.get("l"),
+        egress_connections=connections,
+        egress_refused=refused,
+        egress_bytes=egress_bytes,
+        calls=None
+        if calls is None
+        else {CallKind(kind): int(count) for kind, count in calls.items() if kind in _CALL_KINDS},
     )
 
 

@@ -28,6 +28,12 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @json_option
 def doctor(verbose: bool, as_json: bool) -> None:
     """Examine this machine and say what Yunhan finds. Exit code 1 when something is wrong."""
+    import logging
+
+    import structlog
+
+    # The checks start parts of the program, whose log would stand among the findings.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     from runtime.cli.doctor_checks import examine
     from runtime.cli.doctor_findings import State
 

@@ -19,8 +19,8 @@ from runtime.cli.doctor_findings import Finding, State
 from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, check_trigger_names
 from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
-from runtime.settings import Settings, reserved_in, unknown_in
-from sandbox.api import SandboxError
+from runtime.settings import Settings, SettingsError, reserved_in, unknown_in
+from sandbox.api import SandboxError, Spawner
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
 
@@ -163,27 +163,29 @@ def check_data_dir(settings: Settings) -> Finding:
 
 
 def check_rung(settings: Settings) -> Finding:
-    """What isolates functions from this machine and from each other, and why that."""
-    if settings.sandbox not in {"auto", "process"}:
-        return Finding(
-            name="sandbox",
-            state=State.PROBLEM,
-            text=f"{settings.sandbox} (YUNHAN_SANDBOX) is not in this version",
-            next_step="Unset YUNHAN_SANDBOX: only `process` is there, which isolates nothing.",
-        )
-    why = "as YUNHAN_SANDBOX asks" if settings.sandbox != "auto" else "the only one of this version"
-    if settings.production:
-        return Finding(
-            name="sandbox",
-            state=State.PROBLEM,
-            text=f"process ({why}), which YUNHAN_ENV=production refuses",
-            next_step="Run only code that you trust, with YUNHAN_ENV=development.",
-        )
+    """What isolates functions from this machine and from each other: tried, not believed."""
+    from runtime.wiring.rungs import start_spawner
+
+    async def probe(folder: Path) -> Spawner:
+        spawner = await start_spawner(settings, run_dir=folder / "run", views_dir=folder / "views")
+        await spawner.stop()
+        return spawner
+
+    wanted = "YUNHAN_SANDBOX" if settings.sandbox != "auto" else "the strongest that works here"
+    # A folder of its own: the program that may be running owns the usual one.
+    with tempfile.TemporaryDirectory(prefix="yunhan-") as folder:
+        try:
+            spawner = asyncio.run(probe(Path(folder)))
+        except (SandboxError, SettingsError) as error:
+            return Finding(name="sandbox", state=State.PROBLEM, text=f"{settings.sandbox}: {error}")
+    if spawner.isolates:
+        text = f"{spawner.rung} ({wanted}): started and stopped one here"
+        return Finding(name="sandbox", state=State.OK, text=text)
     return Finding(
         name="sandbox",
         state=State.WARNING,
-        text=f"process ({why}): functions run as your user and see your files and network",
-        next_step="Run only code that you trust.",
+        text=f"{spawner.rung} ({wanted}): functions run as your user and see your files and network",
+        next_step="Run only code that you trust, or install bubblewrap (apt-get install bubblewrap).",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from runtime.cli.client import ManagementClient
+from runtime.cli.function_env import EnvOptions, change_env, env_options, print_env
 from runtime.cli.lookup import find_space_id, node_versions
 from runtime.cli.options import json_option, remote_command, space_option, yes_option
 from runtime.cli.output import local_time, note, print_fields, print_json, print_table
@@ -15,7 +16,7 @@ from runtime.cli.trigger_config import address_fields, describe_triggers, off_no
 
 @click.group
 def function() -> None:
-    """Functions: list, show, set, delete. `yunhan deploy` makes them."""
+    """Functions: list, show, set, env, delete. `yunhan deploy` makes them."""
 
 
 @function.command("list")
@@ -76,10 +77,12 @@ def show(client: ManagementClient, name: str, space: str, as_json: bool) -> None
     metavar="PATH",
     help="Answer HTTP requests to /http/... and what is below it; an empty text ends that.",
 )
+@env_options
 @json_option
 @remote_command
 def set_(  # noqa: PLR0917  # click passes options by name
     client: ManagementClient,
+    env: EnvOptions,
     name: str,
     space: str,
     memory: int | None,
@@ -99,11 +102,27 @@ def set_(  # noqa: PLR0917  # click passes options by name
         "Desc": desc,
         "HttpTriggerPath": http_path,
     }
-    if all(value is None for value in changes.values()):
+    has_changes = any(value is not None for value in changes.values())
+    if not has_changes and not env.given:
         raise click.UsageError("say what to change, e.g. --memory 512")
     space_id = find_space_id(client, space)
-    client.call("UpdateFunction", {"SpaceId": space_id, "Name": name, **changes})
+    if env.given:
+        change_env(client, space_id, name, env)
+    if has_changes:
+        client.call("UpdateFunction", {"SpaceId": space_id, "Name": name, **changes})
     _show(client, space_id, name, space=space, as_json=as_json)
+
+
+@function.command("env")
+@click.argument("name")
+@space_option
+@click.option("--show-values", is_flag=True, help="Print the values, too.")
+@json_option
+@remote_command
+def env_(client: ManagementClient, name: str, space: str, show_values: bool, as_json: bool) -> None:
+    """List a function's environment variables; `function set --env` changes them."""
+    space_id = find_space_id(client, space)
+    print_env(client, space_id, name, show_values=show_values, as_json=as_json)
 
 
 @function.command

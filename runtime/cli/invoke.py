@@ -69,7 +69,10 @@ def invoke_function(
 
 
 def _lower_camel(members: dict[str, Any]) -> dict[str, Any]:
-    return {name[:1].lower() + name[1:]: value for name, value in members.items()}
+    return {
+        name[:1].lower() + name[1:]: _lower_camel(value) if isinstance(value, dict) else value
+        for name, value in members.items()
+    }
 
 
 def _show(answer: dict[str, Any], name: str, space: str) -> None:
@@ -80,18 +83,33 @@ def _show(answer: dict[str, Any], name: str, space: str) -> None:
         error = answer["error"]
         click.secho(f"{answer['outcome']}: ", fg="red", bold=True, nl=False, err=True)
         note(f"{error['message']} ({error['code']}, blame: {error['blame']})")
-    bill = answer["bill"]
+    note(f"request {answer['requestId']}: {', '.join(_bill_facts(answer['bill']))}")
+    if not answer["success"]:
+        note(f"Its log: yunhan logs {name} --space {space} --request-id {answer['requestId']}")
+
+
+def _bill_facts(bill: dict[str, Any]) -> list[str]:
+    """For people: only what is known, and of the network and the services only what was used."""
     facts = [
         f"{text} {bill[key]:.0f} {unit}"
         for key, text, unit in (
             ("runMs", "ran", "ms"),
             ("queueMs", "queued", "ms"),
             ("startMs", "started in", "ms"),
+            ("loadMs", "of it loading", "ms"),
             ("cpuMs", "cpu", "ms"),
             ("peakMemoryMb", "memory", "MB"),
         )
         if bill.get(key) is not None
     ]
-    note(f"request {answer['requestId']}: {', '.join(facts)}")
-    if not answer["success"]:
-        note(f"Its log: yunhan logs {name} --space {space} --request-id {answer['requestId']}")
+    facts += [
+        f"{bill[key]} {text}"
+        for key, text in (
+            ("egressConnections", "connections"),
+            ("egressRefused", "connections refused"),
+            ("egressBytes", "bytes over the network"),
+        )
+        if bill.get(key)
+    ]
+    calls = bill.get("calls") or {}
+    return facts + [f"{count} {kind} calls" for kind, count in calls.items() if count]

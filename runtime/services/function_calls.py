@@ -1,4 +1,4 @@
-"""What a running function may call through `ctx.mpserverless`: in this version, other functions.
+"""What a running function may call through `ctx.mpserverless`: other functions and HTTP by the worker.
 
 The channel is the identity: the job that runs in the sandbox says which space and which user this is,
 nothing that the sandbox sends does (design decision 4). A child runs on the same worker in a free slot or
@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import structlog
 
-from runtime.errors import CallerError, OursError, YunhanError
+from runtime.errors import CallerError, OursError, TargetRefusedError, YunhanError
 from runtime.ids import new_request_id
 from runtime.messages import Job, Outcome, Source
 from runtime.services import envelope, methods
 from runtime.services.directory import SpaceDirectory
+from runtime.services.http_proxy import HttpProxy
 from runtime.services.invoke import JobFactory
 from runtime.slots import Slot
 
@@ -28,9 +29,12 @@ RunChild = Callable[[Job, Slot], Awaitable[Outcome]]
 class FunctionCalls:
     """Implements `runtime.execute.ServiceCalls`."""
 
-    def __init__(self, *, directory: SpaceDirectory, jobs: JobFactory, depth_max: int) -> None:
+    def __init__(
+        self, *, directory: SpaceDirectory, jobs: JobFactory, http: HttpProxy, depth_max: int
+    ) -> None:
         self._directory = directory
         self._jobs = jobs
+        self._http = http
         self._depth_max = depth_max
         self._run_child: RunChild | None = None
 
@@ -39,7 +43,14 @@ class FunctionCalls:
         self._run_child = run_child
 
     async def answer_function(
-        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+        self,
+        job: Job,
+        slot: Slot,
+        method: str,
+        params: bytes,
+        *,
+        user_id: str | None,
+        note: Callable[[str], None],
     ) -> bytes:
         """The JSON text of an envelope; never raises but for cancellation."""
         request_id = new_request_id()
@@ -47,7 +58,13 @@ class FunctionCalls:
         try:
             if method == methods.INVOKE:
                 return await self._invoke(job, slot, params, user_id=user_id, request_id=request_id)
+            if method == methods.HTTP_REQUEST:
+                answer = await self._http.request(job.space_id, methods.parse_params(params))
+                return envelope.success(answer, request_id=request_id)
             error = methods.unserved(method)
+        except TargetRefusedError as raised:
+            note(raised.message)
+            error = raised
         except YunhanError as raised:
             error = raised
         except Exception:  # noqa: BLE001 - a function gets an answer to every call

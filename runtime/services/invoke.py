@@ -82,6 +82,7 @@ class JobFactory:
                 concurrency=settings.concurrency,
             ),
             args=args,
+            env_sealed=settings.env_sealed,
             source=source,
             trigger_path=trigger_path,
             principal=principal,

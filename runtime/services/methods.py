@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import CallerError, InvalidParameterError
+from runtime.messages import CallKind
 from sandbox.json_text import parse_json, write_json
 
 ANONYMOUS_AUTHORIZE = "serverless.auth.user.anonymousAuthorize"
 AUTHORIZE = "serverless.auth.user.authorize"
 INVOKE = "serverless.function.runtime.invoke"
+HTTP_REQUEST = "serverless.http.proxy.request"
 
 WITHOUT_TOKEN = frozenset({ANONYMOUS_AUTHORIZE, AUTHORIZE})
 """Methods that a client calls before it has a token."""
@@ -28,12 +30,25 @@ NOT_YET = frozenset(
         "serverless.file.resource.report",
         "serverless.file.resource.info",
         "serverless.file.resource.delete",
-        "serverless.http.proxy.request",
         "serverless.redis.cli",
         "inner.method.billing.report",
     }
 )
 """Methods that the SDKs send and this version does not serve."""
+
+
+_KINDS = (
+    ("serverless.function.", CallKind.FUNCTION),
+    ("serverless.db.", CallKind.DB),
+    ("serverless.file.", CallKind.FILE),
+    ("serverless.auth.", CallKind.USER),
+    ("serverless.http.", CallKind.HTTP),
+)
+
+
+def kind_of(method: str) -> CallKind:
+    """What a method is for; `other` for anything that is no method, too."""
+    return next((kind for prefix, kind in _KINDS if method.startswith(prefix)), CallKind.OTHER)
 
 
 def unserved(method: str) -> CallerError:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.ids import new_job_id, new_request_id
-from runtime.messages import Bill, InvocationRecord, Source
+from runtime.messages import Bill, CallKind, InvocationRecord, Source
 from runtime.ports import RecordQuery, RecordStore
 from sandbox.api import Fault, LogLevel, LogLine, OutcomeKind
 
@@ -58,7 +58,17 @@ class RecordStoreContract:
             kind=OutcomeKind.FUNCTION_ERROR,
             fault=Fault(name="TypeError", message="坏", code="E_BAD", stack="at index.js:1"),
             bill=Bill(
-                queue_ms=0.25, cold=True, start_ms=30, run_ms=5, cpu_ms=4.5, peak_memory_mb=31.0
+                queue_ms=0.25,
+                cold=True,
+                start_ms=30,
+                load_ms=12.5,
+                run_ms=5,
+                cpu_ms=4.5,
+                peak_memory_mb=31.0,
+                egress_connections=2,
+                egress_refused=0,
+                egress_bytes=5_000_000_000,
+                calls={CallKind.FUNCTION: 3, CallKind.DB: 1},
             ),
             lines=tuple(
                 LogLine(level=level, time_ms=_NOW_MS, text=f"{level.value}\x00\n")

@@ -1,4 +1,4 @@
-"""Which adapter stands behind each port: the only place that chooses, by URL or name in the settings."""
+"""Which adapter stands behind each port: with `rungs` the only place that chooses, by the settings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from runtime.backends.control_mongodb import ControlMongodb
 from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Client, connect, ping
 from runtime.backends.files_object import open_file_store
+from runtime.backends.http_aiohttp import AiohttpHttpClient
 from runtime.backends.queue_memory import MemoryQueue
 from runtime.backends.records_mongodb import RecordsMongodb
 from runtime.data_dir import DataDir
 from runtime.errors import UnavailableError
-from runtime.ports import Clock, ControlStore, FileStore, Queue, RecordStore
+from runtime.ports import Clock, ControlStore, FileStore, HttpClient, Queue, RecordStore
 from runtime.settings import Settings, SettingsError
-from sandbox.api import SandboxError, Spawner
-from sandbox.bootstrap_location import bootstrap_dir
-from sandbox.spawners.process import ProcessSpawner
+from runtime.wiring.rungs import egress_access, start_spawner
+from sandbox.api import Spawner
 
 _CONTROL_DATABASE = "yunhan_control"
 _RECORDS_DATABASE = "yunhan_logs"
@@ -34,6 +34,7 @@ class Adapters:
     files: FileStore
     queue: Queue
     spawner: Spawner
+    http: HttpClient
     documents_problem: Callable[[], Awaitable[str | None]]
     """What is wrong with the document database now; None when it answers."""
     background: Mapping[str, Callable[[], Awaitable[None]]]
@@ -44,8 +45,7 @@ async def open_adapters(
     settings: Settings, data_dir: DataDir, clock: Clock, stack: AsyncExitStack
 ) -> Adapters:
     """Open them all; they are closed with `stack`. Raises SettingsError, SandboxError, OursError."""
-    spawner = _choose_spawner(settings, data_dir)
-    await spawner.start()
+    spawner = await start_spawner(settings, run_dir=data_dir.run, views_dir=data_dir.views)
     stack.push_async_callback(spawner.stop)
     data, logs, background = await _open_documents(settings, data_dir, stack)
     control, records = (
@@ -70,25 +70,9 @@ async def open_adapters(
         files=open_file_store(settings.files_url, data_dir.files),
         queue=queue,
         spawner=spawner,
+        http=AiohttpHttpClient(egress_access(settings)),
         documents_problem=documents_problem,
         background=background,
-    )
-
-
-def _choose_spawner(settings: Settings, data_dir: DataDir) -> Spawner:
-    """`auto` is the strongest rung that is here; one that was asked for and is not is an error."""
-    if settings.sandbox not in {"auto", "process"}:
-        raise SandboxError(
-            f"the rung {settings.sandbox} (YUNHAN_SANDBOX) is not available in this version.",
-            what_next="Only `process` is, which isolates nothing.",
-        )
-    if settings.production:
-        raise SandboxError(
-            "the rung process isolates nothing and is refused with YUNHAN_ENV=production,"
-            " and this version has no other.",
-        )
-    return ProcessSpawner(
-        run_dir=data_dir.run, bootstrap_dir=bootstrap_dir(), node_paths=settings.node_paths
     )
 
 

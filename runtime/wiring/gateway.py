@@ -27,18 +27,20 @@ from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
+from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.invoke import InvokeService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService
+from runtime.services.sealed_env import SealedEnv
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.spaces import SpaceService
 from runtime.services.tokens import TokenService
 from runtime.settings import Settings
 from runtime.trigger.addresses import TriggerNames
 from runtime.wiring.common import Common
-from runtime.wiring.limits import package_limits, trigger_limits
+from runtime.wiring.limits import env_limits, package_limits, trigger_limits
 from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
 
 _log = structlog.get_logger(__name__)
@@ -222,6 +224,12 @@ def _administration(
                 editor=editor,
                 clock=common.clock,
                 settings=settings,
+            ),
+            function_env=FunctionEnvService(
+                editor=editor,
+                sealed=SealedEnv(common.box),
+                clock=common.clock,
+                limits=env_limits(settings),
             ),
             http_triggers=HttpTriggerService(
                 editor=editor,

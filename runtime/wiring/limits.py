@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.gateway.triggers.api import TriggerLimits
 from runtime.package.check import PackageLimits
+from runtime.services.function_env_rules import EnvLimits
 from runtime.settings import Settings
 
 
@@ -14,6 +15,13 @@ def package_limits(settings: Settings) -> PackageLimits:
         unpacked_max_bytes=settings.package_unpacked_max_bytes,
         entries_max=settings.package_entries_max,
         ratio_max=settings.package_ratio_max,
+    )
+
+
+def env_limits(settings: Settings) -> EnvLimits:
+    """Bounds of one function's environment variables."""
+    return EnvLimits(
+        variables_max=settings.function_env_max, max_bytes=settings.function_env_max_bytes
     )
 
 

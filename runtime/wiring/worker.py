@@ -9,8 +9,11 @@ from runtime.code_cache import CodeCache
 from runtime.execute import Executor
 from runtime.messages import SpaceStatus
 from runtime.pool import SandboxPool
+from runtime.pool_state import Content
 from runtime.services.directory import SpaceView
 from runtime.services.function_calls import FunctionCalls
+from runtime.services.http_proxy import HttpProxy
+from runtime.services.sealed_env import SealedEnv, digest_of
 from runtime.slots import Slots
 from runtime.wiring.common import Common
 from runtime.wiring.limits import package_limits
@@ -39,6 +42,7 @@ async def build_worker(common: Common, stack: AsyncExitStack) -> WorkerParts:
     pool = SandboxPool(
         spawner=adapters.spawner,
         code=code,
+        environments=SealedEnv(common.box),
         clock=common.clock,
         limits=settings.sandbox_limits(),
         max_sandboxes=settings.sandboxes_max,
@@ -49,7 +53,10 @@ async def build_worker(common: Common, stack: AsyncExitStack) -> WorkerParts:
     await stack.enter_async_context(pool.open())
     common.directory.on_read = lambda space_id, view: pool.retire(space_id, _live(view))
     calls = FunctionCalls(
-        directory=common.directory, jobs=common.jobs, depth_max=settings.call_depth_max
+        directory=common.directory,
+        jobs=common.jobs,
+        http=HttpProxy(adapters.http),
+        depth_max=settings.call_depth_max,
     )
     slots = Slots(settings.slots)
     worker = Worker(
@@ -69,12 +76,12 @@ async def build_worker(common: Common, stack: AsyncExitStack) -> WorkerParts:
     return WorkerParts(worker=worker, pool=pool, slots=slots)
 
 
-def _live(space: SpaceView | None) -> frozenset[str]:
-    """Deployments of a space that may still be called; sandboxes of all others can go."""
+def _live(space: SpaceView | None) -> frozenset[Content]:
+    """What may still be called in a space; sandboxes with anything else can go."""
     if space is None or space.status is not SpaceStatus.RUNNING:
         return frozenset()
     return frozenset(
-        function.live_deployment_id
+        Content(function.live_deployment_id, digest_of(function.env_sealed))
         for function in space.functions.values()
         if function.live_deployment_id is not None
     )

@@ -1,6 +1,8 @@
 """`make chaos`: kill -9 of the whole program at random points of deployments and calls. Seeded, bounded.
 
     python -m tests.chaos.run [--kills 20] [--deployments 200] [--calls 2000] [--seed N]
+    python -m tests.chaos.run --only sandboxes --rung bubblewrap   (see tests/chaos/sandboxes.py)
+    python -m tests.chaos.run --only burst --rung bubblewrap       (see tests/chaos/burst.py)
 
 After each restart every deployment whose `DeployFunction` was answered must be there and run, and must be
 the one that answers. Calls under way when the program dies may fail; a call that was answered must
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.data_dir import DataDir
+from tests.chaos import burst, sandboxes
 from tests.harness.management import Management, ManagementError
 from tests.harness.program import Program
 
@@ -167,8 +170,17 @@ def run(kills: int, deployments: int, calls: int, seed: int) -> Tally:
     return tally
 
 
+ELSEWHERE = {"sandboxes": sandboxes.main, "burst": burst.main}
+"""Fault tests of a rung, with arguments of their own."""
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser()
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--only", choices=sorted(ELSEWHERE))
+    chosen, rest = first.parse_known_args()
+    if chosen.only:
+        return ELSEWHERE[chosen.only](rest)
+    parser = argparse.ArgumentParser(parents=[first])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--deployments", type=int, default=200)
     parser.add_argument("--calls", type=int, default=2000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from sandbox.api import LogLevel, Spawner
 from sandbox.bootstrap_location import bootstrap_dir
+from sandbox.spawners.bubblewrap import BubblewrapSpawner
 from sandbox.spawners.memory import MemoryContext, MemorySpawner
 from sandbox.spawners.process import ProcessSpawner
 from sandbox.testing import SpawnerContract
@@ -24,6 +27,33 @@ class TestProcessSpawner(SpawnerContract):
 
     def code_dir(self, folder: Path, function: str) -> Path:
         return folder / "code" / function
+
+
+@pytest.mark.integration
+class TestBubblewrapSpawner(SpawnerContract):
+    use_cgroups = True
+
+    @pytest.fixture(autouse=True)
+    def bubblewrap(self) -> None:
+        if shutil.which("bwrap") is None:
+            assert not os.environ.get("CI"), "CI has to have bubblewrap"
+            pytest.skip("bubblewrap is not installed (apt-get install bubblewrap)")
+
+    def make_spawner(self, folder: Path) -> Spawner:
+        write_js_functions(folder / "code")
+        return BubblewrapSpawner(
+            run_dir=folder / "run",
+            views_dir=folder / "views",
+            bootstrap_dir=bootstrap_dir(),
+            use_cgroups=self.use_cgroups,
+        )
+
+    def code_dir(self, folder: Path, function: str) -> Path:
+        return folder / "code" / function
+
+
+class TestBubblewrapSpawnerWithoutCgroups(TestBubblewrapSpawner):
+    use_cgroups = False
 
 
 # What `actions` of JS_FUNCTIONS does, for a rung without Node.

@@ -23,7 +23,7 @@ RunSdk = Callable[..., list[dict[str, Any]]]
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     program = Program(
         tmp_path_factory.mktemp("e2e") / "data",
-        YUNHAN_SANDBOX="process",
+        YUNHAN_SANDBOX=os.environ.get("YUNHAN_TEST_RUNG", "auto"),
         YUNHAN_SLOTS="4",
         YUNHAN_SANDBOXES_MAX="24",
         YUNHAN_CALL_DEPTH_MAX="5",

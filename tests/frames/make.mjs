@@ -28,6 +28,20 @@ const valid = [
     },
   ],
   [
+    'bind with an environment',
+    'to_sandbox',
+    {
+      t: 'bind',
+      id: 'req-0001',
+      space: 'mp-space-1',
+      function: 'hello',
+      deployment: 'dep-0001',
+      codeDir: '/code',
+      limits: LIMITS,
+    },
+    '{"EMPTY":"","GREETING":"你好 😀","LINES":"one\\n\\"two\\" = 2"}',
+  ],
+  [
     'invoke',
     'to_sandbox',
     {

@@ -34,10 +34,28 @@ class FakeHandle(ProcessHandle):
         self.kills = 0
         self.removed = 0
         self.unkillable = False
+        self.pauses = 0
+        self.resumes = 0
+        self.looks_needed = 1
+        self.paused: asyncio.Queue[int] = asyncio.Queue()
 
     def die(self, exit_: Exit) -> None:
         if not self.exited.done():
             self.exited.set_result(exit_)
+
+    async def show_code(self, code_dir: Path) -> str:
+        return str(code_dir)
+
+    def admit_socket(self, path: Path) -> None:
+        pass
+
+    def pause(self) -> bool:
+        self.pauses += 1
+        self.paused.put_nowait(self.pauses)
+        return self.pauses < self.looks_needed
+
+    def resume(self) -> None:
+        self.resumes += 1
 
     def kill(self) -> None:
         self.kills += 1

@@ -12,6 +12,8 @@ from runtime.execute import Executor
 from runtime.messages import InvocationRecord, Job
 from runtime.pool import SandboxPool
 from runtime.ports import SystemClock
+from runtime.sealing import SecretBox
+from runtime.services.sealed_env import SealedEnv
 from runtime.slots import Slot, Slots
 from runtime.worker import Worker
 from sandbox.api import Limits
@@ -44,7 +46,7 @@ class NoCalls:
     """Service calls that nobody makes."""
 
     async def answer_function(
-        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None, note: object
     ) -> bytes:
         raise AssertionError(f"{job.function} called {method}")
 
@@ -58,6 +60,7 @@ class SmallWorker:
         clock = SystemClock()
         self.spawner = MemorySpawner()
         self.code = NoCode()
+        self.sealed = SealedEnv(SecretBox(b"k" * 32))
         self.records = Records()
         self.queue = MemoryQueue(
             max_jobs=100, max_jobs_per_space=100, max_bytes=1 << 28, clock=clock
@@ -65,6 +68,7 @@ class SmallWorker:
         self.pool = SandboxPool(
             spawner=self.spawner,
             code=self.code,
+            environments=self.sealed,
             clock=clock,
             limits=Limits(),
             max_sandboxes=max_sandboxes,

@@ -24,17 +24,20 @@ from runtime.gateway.management.api import management_handler
 from runtime.gateway.management.deps import ManagementDeps, ServerFacts
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
 from runtime.gateway.uploads import UploadDeps, upload_handlers
-from runtime.messages import Bill, InvocationRecord, Outcome, Source, Space
+from runtime.messages import Bill, CallKind, InvocationRecord, Outcome, Source, Space
 from runtime.package.check import PackageLimits
 from runtime.sealing import SecretBox
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
+from runtime.services.function_env import FunctionEnvService
+from runtime.services.function_env_rules import EnvLimits
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService, UploadedPackage
+from runtime.services.sealed_env import SealedEnv
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.space_keys import seal_new_client_secret
 from runtime.services.spaces import SpaceService
@@ -95,7 +98,14 @@ def echo(call: Invocation) -> Outcome:
         request_id=call.request_id,
         kind=OutcomeKind.OK,
         value=call.args,
-        bill=Bill(run_ms=13.2, peak_memory_mb=31.5),
+        bill=Bill(
+            run_ms=13.2,
+            peak_memory_mb=31.5,
+            egress_connections=2,
+            egress_refused=0,
+            egress_bytes=512,
+            calls={CallKind.FUNCTION: 1},
+        ),
     )
 
 
@@ -131,6 +141,15 @@ class Bench:
             editor=self.editor,
             clock=self.clock,
             settings=self.settings,
+        )
+        self.function_env = FunctionEnvService(
+            editor=self.editor,
+            sealed=SealedEnv(BOX),
+            clock=self.clock,
+            limits=EnvLimits(
+                variables_max=self.settings.function_env_max,
+                max_bytes=self.settings.function_env_max_bytes,
+            ),
         )
         self.domains = CustomDomains(store=self.control, box=BOX)
         self.http_triggers = HttpTriggerService(
@@ -174,6 +193,7 @@ class Bench:
             addresses=self.addresses(public_url),
             spaces=self.spaces,
             functions=self.functions,
+            function_env=self.function_env,
             http_triggers=self.http_triggers,
             deployments=self.deployments,
             logs=self.logs,

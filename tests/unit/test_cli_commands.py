@@ -472,7 +472,16 @@ def test_invoke_prints_the_answer_as_json(shell: Shell, fake: FakeManagement) ->
         "Success": True,
         "Outcome": "ok",
         "Result": '{"text":"你好"}',
-        "Bill": {"QueueMs": 0.1, "Cold": True, "RunMs": 2.5, "PeakMemoryMb": None},
+        "Bill": {
+            "QueueMs": 0.1,
+            "Cold": True,
+            "RunMs": 2.5,
+            "PeakMemoryMb": None,
+            "EgressConnections": 2,
+            "EgressRefused": 0,
+            "EgressBytes": 1234,
+            "Calls": {"Function": 0, "Db": 3},
+        },
     }
     result = shell.run("invoke", "greet", "--space", "first", "--args", '{"a": 1}', "--json")
     assert result.exit_code == 0
@@ -481,11 +490,22 @@ def test_invoke_prints_the_answer_as_json(shell: Shell, fake: FakeManagement) ->
         "requestId": "req-1",
         "outcome": "ok",
         "result": {"text": "你好"},
-        "bill": {"queueMs": 0.1, "cold": True, "runMs": 2.5, "peakMemoryMb": None},
+        "bill": {
+            "queueMs": 0.1,
+            "cold": True,
+            "runMs": 2.5,
+            "peakMemoryMb": None,
+            "egressConnections": 2,
+            "egressRefused": 0,
+            "egressBytes": 1234,
+            "calls": {"function": 0, "db": 3},
+        },
     }
     assert fake.asked("YunhanInvoke") == [
         {"SpaceId": SPACE_ID, "Name": "greet", "Args": '{"a": 1}'}
     ]
+    told = shell.run("invoke", "greet", "--space", "first").stderr
+    assert "2 connections, 1234 bytes over the network, 3 db calls" in told
 
 
 def test_invoke_of_a_failing_function_is_exit_code_1(shell: Shell, fake: FakeManagement) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from runtime.cli import doctor_triggers
+from sandbox.api import SandboxError, Spawner
+from sandbox.spawners.bubblewrap import BubblewrapSpawner
+from sandbox.spawners.landlock import LandlockSpawner
 from tests.unit.cli_support import KEY_ID, FakeManagement, Shell, free_address, serving
 
 
@@ -100,21 +103,50 @@ def test_a_node_executable_that_does_not_run_is_a_problem(shell: Shell) -> None:
     assert "/nowhere/node" in finding["text"]
 
 
-def test_isolation_is_told_honestly(shell: Shell) -> None:
+@pytest.fixture
+def no_walls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which no rung with walls works."""
+
+    async def fail(_self: Spawner) -> None:
+        raise SandboxError("bwrap is not installed.", what_next="Install it.")
+
+    monkeypatch.setattr(BubblewrapSpawner, "start", fail)
+    monkeypatch.setattr(LandlockSpawner, "start", fail)
+
+
+def test_isolation_is_tried(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(_self: BubblewrapSpawner) -> None:
+        return None
+
+    monkeypatch.setattr(BubblewrapSpawner, "start", work)
+    finding = findings(shell)["sandbox"]
+    assert (finding["state"], finding["text"].split()[0]) == ("ok", "bubblewrap")
+
+
+def test_no_isolation_is_told_honestly(shell: Shell, no_walls: None) -> None:
     finding = findings(shell)["sandbox"]
     assert finding["state"] == "warning"
     assert finding["text"].startswith("process")
+    assert "bubblewrap" in finding["next_step"]
 
 
-@pytest.mark.parametrize("rung", ["docker", "bubblewrap", "landlock"])
-def test_a_rung_of_a_later_version_is_a_problem(shell: Shell, rung: str) -> None:
-    shell.environ["YUNHAN_SANDBOX"] = rung
+def test_a_rung_that_was_asked_for_and_does_not_work_is_a_problem(
+    shell: Shell, no_walls: None
+) -> None:
+    shell.environ["YUNHAN_SANDBOX"] = "bubblewrap"
     finding = findings(shell)["sandbox"]
     assert finding["state"] == "problem"
-    assert finding["text"] == f"{rung} (YUNHAN_SANDBOX) is not in this version"
+    assert "bwrap is not installed. Install it." in finding["text"]
+    shell.environ |= {
+        "YUNHAN_SANDBOX": "docker",
+        "YUNHAN_DOCKER_HOST": "unix:///nowhere/docker.sock",
+    }
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "problem"
+    assert "/nowhere/docker.sock" in finding["text"]
 
 
-def test_production_refuses_the_process_rung(shell: Shell) -> None:
+def test_production_refuses_the_process_rung(shell: Shell, no_walls: None) -> None:
     shell.environ["YUNHAN_ENV"] = "production"
     assert findings(shell)["sandbox"]["state"] == "problem"
 
@@ -128,7 +160,7 @@ def test_a_misspelt_setting_is_a_problem_and_the_rest_is_told(shell: Shell) -> N
 
 
 def test_the_text_report_names_the_next_step(shell: Shell) -> None:
-    shell.environ["YUNHAN_DOCKER_RUNTIME"] = "runsc"
+    shell.environ["YUNHAN_REDIS_URL"] = "redis://x"
     told = shell.run("doctor").stdout
     assert "-> Start it with `yunhan up`" in told
-    assert "YUNHAN_DOCKER_RUNTIME is set but has no effect" in told
+    assert "YUNHAN_REDIS_URL is set but has no effect" in told

@@ -44,6 +44,7 @@ functions = st.builds(
     http_path=texts,
     timer_cron=texts,
     timer_payload=texts,
+    env_sealed=st.binary(max_size=40),
     created_ms=times,
     modified_ms=times,
     live_deployment_id=st.none() | texts,
@@ -218,3 +219,21 @@ def test_secrets_are_not_in_error_texts() -> None:
     with pytest.raises(OursError) as caught:
         space_from_document(document | {"status": "FROZEN"})
     assert "very-secret" not in str(caught.value)
+
+
+# --- environment variables ----------------------------------------------------------------------
+
+
+def test_a_function_of_an_older_version_has_no_environment() -> None:
+    document = space_to_document(sample_space(functions={"f": Function(name="f")}))
+    del document["functions"][0]["env_sealed"]
+    assert space_from_document(document).functions["f"].env_sealed == b""
+
+
+@pytest.mark.parametrize("stored", [None, "hush", 1, {"A": "hush"}])
+def test_an_environment_of_another_kind_is_refused_unquoted(stored: object) -> None:
+    document = space_to_document(sample_space(functions={"f": Function(name="f")}))
+    document["functions"][0]["env_sealed"] = stored
+    with pytest.raises(OursError, match="env_sealed is of kind") as caught:
+        space_from_document(document)
+    assert "hush" not in str(caught.value)

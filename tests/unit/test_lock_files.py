@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PIP_LOCKS = ("requirements.lock", "requirements-dev.lock")
-NPM_FOLDERS = ("node_bootstrap", "tests/e2e/sdk")
+NPM_FOLDERS = ("node_bootstrap", "tests/e2e/sdk", "tests/egress_clients")
 NO_ADDRESS = re.compile(r"https?:|index-url|find-links|\bfile:| @ ", re.IGNORECASE)
 
 

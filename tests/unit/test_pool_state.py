@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runtime.pool_state import (
     Bind,
+    Content,
     Full,
     PoolState,
     SandboxClass,
@@ -20,7 +21,7 @@ CLASS = SandboxClass(24, 256)
 
 
 def key(name: str = "a", capacity: int = 1, sandbox_class: SandboxClass = CLASS) -> SandboxKey:
-    return SandboxKey("mp-space", f"dep-{name}", sandbox_class, capacity)
+    return SandboxKey("mp-space", Content(f"dep-{name}"), sandbox_class, capacity)
 
 
 def pool(max_sandboxes: int = 3, prewarm: int = 0, idle_s: float = 10.0) -> PoolState:
@@ -123,9 +124,20 @@ def test_retire_spares_the_kept_deployment_and_running_calls() -> None:
     kept, idle, busy = start(state, key("kept")), start(state, key("idle")), start(state, key("x"))
     for sandbox_id in (kept, idle):
         state.released(sandbox_id, reusable=True, now=0)
-    assert state.retire(space_id="mp-space", keep=frozenset({"dep-kept"})) == [idle]
+    assert state.retire(space_id="mp-space", keep=frozenset({Content("dep-kept")})) == [idle]
     assert state.released(busy, reusable=True, now=1) is True
     assert state.lease(key("kept")) == Warm(kept)
+
+
+def test_a_changed_environment_retires_like_another_deployment() -> None:
+    state = pool()
+    old, new = Content("dep-a", "env-1"), Content("dep-a", "env-2")
+    idle, busy = (start(state, SandboxKey("mp-space", old, CLASS, capacity)) for capacity in (1, 2))
+    state.released(idle, reusable=True, now=0)
+    assert isinstance(state.lease(SandboxKey("mp-space", new, CLASS, 1)), Start)
+    assert state.retire(space_id="mp-space", keep=frozenset({new})) == [idle]
+    assert isinstance(state.lease(SandboxKey("mp-space", old, CLASS, 2)), Start)
+    assert state.released(busy, reusable=True, now=1) is True
 
 
 class PoolHistories(RuleBasedStateMachine):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.backends.record_codec import clean, record_from_document, record_to_document
-from runtime.messages import Bill, InvocationRecord, Source
+from runtime.messages import Bill, CallKind, InvocationRecord, Source
 from runtime.testing.record_store import sample_record
 from sandbox.api import Fault, LogLevel, LogLine, OutcomeKind
 
@@ -16,6 +16,7 @@ texts = st.text(max_size=20)
 any_code_units = st.text(st.characters(exclude_categories=()), max_size=20)
 amounts = st.floats(0, 1e9)
 times = st.integers(0, 2**53)
+counts = st.integers(0, 2**63 - 1)
 
 
 def records(text: st.SearchStrategy[str]) -> st.SearchStrategy[InvocationRecord]:
@@ -40,6 +41,11 @@ def records(text: st.SearchStrategy[str]) -> st.SearchStrategy[InvocationRecord]
             run_ms=amounts,
             cpu_ms=st.none() | amounts,
             peak_memory_mb=st.none() | amounts,
+            load_ms=st.none() | amounts,
+            egress_connections=st.none() | counts,
+            egress_refused=st.none() | counts,
+            egress_bytes=st.none() | counts,
+            calls=st.none() | st.dictionaries(st.sampled_from(CallKind), counts),
         ),
         lines=st.lists(lines, max_size=4).map(tuple),
         lines_cut=st.booleans(),
@@ -102,3 +108,13 @@ def test_endless_fault_is_cut() -> None:
     assert read is not None
     assert 0 < len(read.message) == len(read.stack) < 1_000_000
     assert fault.message.startswith(read.message)
+
+
+def test_bills_of_other_versions_are_read() -> None:
+    document = record_to_document(sample_record(bill=Bill(run_ms=2, calls={CallKind.DB: 1})))
+    document["b"] = {"r": 2.0}
+    assert record_from_document(document).bill == Bill(run_ms=2.0)
+    document["b"] = {"r": 2.0, "e": [3], "k": {"db": 1, "queue": 5}, "new": 1}
+    assert record_from_document(document).bill == Bill(
+        run_ms=2.0, egress_connections=3, calls={CallKind.DB: 1}
+    )

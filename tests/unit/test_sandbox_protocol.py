@@ -35,7 +35,7 @@ from sandbox.protocol import (
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "frames" / "golden.json").read_text("utf-8"))
 MIB = 1024 * 1024
-WORKER_BOUNDS = {"bind": 0, "invoke": MIB, "reply": MIB}
+WORKER_BOUNDS = {"bind": MIB, "invoke": MIB, "reply": MIB}
 
 
 def parser_of(direction: str, **limits: Any) -> FrameParser:
@@ -105,6 +105,29 @@ def test_a_golden_result_carries_everything() -> None:
     [frame] = parser_of("to_worker").feed(rows["call as a user"])
     assert isinstance(frame, Call)
     assert frame.user_id == "user-1"
+
+
+def test_a_golden_bind_carries_its_environment() -> None:
+    rows = {row["name"]: bytes.fromhex(row["hex"]) for row in GOLDEN["valid"]}
+    [frame] = parser_of("to_sandbox").feed(rows["bind with an environment"])
+    assert isinstance(frame, Bind)
+    assert frame.env == {"EMPTY": "", "GREETING": "你好 😀", "LINES": 'one\n"two" = 2'}
+    assert "你好" not in repr(frame)
+    [frame] = parser_of("to_sandbox").feed(rows["bind"])
+    assert isinstance(frame, Bind)
+    assert frame.env == {}
+
+
+@pytest.mark.parametrize("payload", [b'{"A":', b'["hush"]', b'"hush"', b"null", b'{"A":1}'])
+def test_an_environment_that_is_no_object_of_texts_is_refused_unquoted(payload: bytes) -> None:
+    golden = next(row for row in GOLDEN["valid"] if row["name"] == "bind")
+    header = json.dumps(golden["header"]).encode()
+    data = len(header).to_bytes(4) + len(payload).to_bytes(4) + header + payload
+    with pytest.raises(FrameError) as caught:
+        list(parser_of("to_sandbox").feed(data))
+    assert caught.value.code == "bad_payload"
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 # --- round trips ------------------------------------------------------------------------------

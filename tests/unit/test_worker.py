@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from runtime.errors import UnavailableError
-from runtime.messages import FunctionLimits, Job
+from runtime.messages import CallKind, FunctionLimits, Job
+from runtime.pool_state import Content
 from runtime.slots import Slot
 from runtime.testing.queue import sample_job
 from sandbox import endings
@@ -56,6 +57,32 @@ async def test_another_deployment_gets_a_sandbox_of_its_own() -> None:
         await small.queue.call(sample_job(space_id="mp-other"))
         bound = {box.binding.space_id for box in small.spawner.spawned if box.binding}
         assert bound == {"mp-space", "mp-other"}
+
+
+async def test_another_environment_gets_a_sandbox_of_its_own() -> None:
+    small = SmallWorker()
+    small.spawner.functions["hello"] = lambda _ctx: 1
+    async with small.open():
+        for env in ({"A": "1"}, {"A": "2"}, {}):
+            sealed = small.sealed.seal(env, space_id="mp-space", function="hello")
+            for cold in (True, False):
+                outcome = await small.queue.call(sample_job(env_sealed=sealed))
+                assert (outcome.ok, outcome.bill.cold) == (True, cold)
+        bound = [box.binding.env for box in small.spawner.spawned if box.binding]
+    assert bound == [{"A": "1"}, {"A": "2"}, {}]
+
+
+async def test_an_environment_that_does_not_open_is_our_blame_and_never_left_out() -> None:
+    small = SmallWorker()
+    small.spawner.functions["hello"] = lambda _ctx: 1
+    sealed = small.sealed.seal({"A": "hush"}, space_id="mp-other", function="hello")
+    async with small.open():
+        outcome = await small.queue.call(sample_job(env_sealed=sealed))
+        assert outcome.blame is Blame.OURS
+        assert outcome.fault is not None
+        assert "YUNHAN_MASTER_KEY_FILE" in outcome.fault.message
+        assert small.spawner.live == {}
+    assert all(box.binding is None for box in small.spawner.spawned)
 
 
 async def test_a_failing_function_is_an_outcome_and_the_sandbox_lives() -> None:
@@ -206,7 +233,7 @@ async def test_retired_deployments_lose_their_idle_sandboxes() -> None:
     async with small.open():
         job = sample_job()
         await small.queue.call(job)
-        small.pool.retire(job.space_id, frozenset({"dep-new"}))
+        small.pool.retire(job.space_id, frozenset({Content("dep-new")}))
         while small.spawner.live:
             await asyncio.sleep(0)
 
@@ -283,7 +310,7 @@ class ChildCalls:
         self.small: SmallWorker | None = None
 
     async def answer_function(
-        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None
+        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None, note: object
     ) -> bytes:
         assert self.small is not None
         child = sample_job(function=method, depth=job.depth + 1)
@@ -328,3 +355,31 @@ async def test_a_child_goes_on_when_its_parent_ends_first() -> None:
         go.set()
     kinds = {record.function: record.kind for record in small.records}
     assert kinds == {"parent": OutcomeKind.OK, "leaf": OutcomeKind.OK}
+
+
+async def test_the_bill_has_the_calls_and_the_load() -> None:
+    calls = ChildCalls()
+    small = calls.small = SmallWorker(slots=1, max_sandboxes=4, calls=calls)
+
+    async def parent(ctx: MemoryContext) -> Any:
+        for method in ("serverless.function.x", "serverless.function.x", "other"):
+            await ctx.call(method, {})
+
+    small.spawner.functions["parent"] = parent
+    for child in ("serverless.function.x", "other"):
+        small.spawner.functions[child] = lambda _ctx: 1
+    async with small.open():
+        bill = (await small.queue.call(sample_job(function="parent"))).bill
+    assert bill.calls == {CallKind.FUNCTION: 2, CallKind.OTHER: 1}
+    assert bill.load_ms is not None
+    assert bill.egress_bytes is None, "nothing counts it here"
+    warm = next(record for record in small.records if not record.bill.cold)
+    assert (warm.bill.load_ms, warm.bill.calls) == (None, {})
+
+
+async def test_a_function_that_does_not_load_has_no_run_on_its_bill() -> None:
+    small = SmallWorker()
+    async with small.open():
+        outcome = await small.queue.call(sample_job(function="missing"))
+    assert outcome.kind is not OutcomeKind.OK
+    assert (outcome.bill.cold, outcome.bill.run_ms, outcome.bill.calls) == (True, 0.0, {})

@@ -68,8 +68,8 @@ export class Worker {
   }
 
   /** Binds a fixture (a file or folder below test/fixtures/) and resolves to the `bound` frame. */
-  async bind(fixture, { name = 'probe', limits = {} } = {}) {
-    this.send({
+  async bind(fixture, { name = 'probe', limits = {}, variables = '' } = {}) {
+    const header = {
       t: 'bind',
       id: 'load',
       space: 'mp-space',
@@ -77,7 +77,8 @@ export class Worker {
       deployment: 'dep-1',
       codeDir: resolve(FIXTURES, fixture),
       limits: { ...LIMITS, ...limits },
-    });
+    };
+    this.send(header, variables);
     return this.frame('bound');
   }
 

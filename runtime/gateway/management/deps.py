@@ -9,6 +9,7 @@ from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.package_addresses import PackageAddresses
 from runtime.ports import Clock
 from runtime.services.deployments import DeploymentService
+from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.interfaces import Invoker
@@ -41,6 +42,7 @@ class ManagementDeps:
     addresses: PackageAddresses
     spaces: SpaceService
     functions: FunctionService
+    function_env: FunctionEnvService
     http_triggers: HttpTriggerService
     deployments: DeploymentService
     logs: LogService

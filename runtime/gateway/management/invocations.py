@@ -11,7 +11,7 @@ from runtime.gateway.management.answers import ApiError, whole
 from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.management.parameters import Parameters
 from runtime.ids import new_request_id
-from runtime.messages import Bill, Outcome, Source
+from runtime.messages import Bill, CallKind, Outcome, Source
 from runtime.services.sdk_errors import sdk_error
 from sandbox.api import Blame
 from sandbox.json_text import parse_json, write_json
@@ -76,9 +76,16 @@ def bill_row(bill: Bill) -> dict[str, Any]:
         "QueueMs": bill.queue_ms,
         "Cold": bill.cold,
         "StartMs": bill.start_ms,
+        "LoadMs": bill.load_ms,
         "RunMs": bill.run_ms,
         "CpuMs": bill.cpu_ms,
         "PeakMemoryMb": bill.peak_memory_mb,
+        "EgressConnections": bill.egress_connections,
+        "EgressRefused": bill.egress_refused,
+        "EgressBytes": bill.egress_bytes,
+        "Calls": None
+        if bill.calls is None
+        else {kind.value.capitalize(): bill.calls.get(kind, 0) for kind in CallKind},
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.gateway.management import (
     deployments,
+    function_env,
     functions,
     http_triggers,
     invocations,
@@ -23,6 +24,7 @@ Action = Callable[[ManagementDeps, Parameters], Awaitable[Mapping[str, Any]]]
 ACTIONS: Mapping[str, Action] = {
     **spaces.ACTIONS,
     **functions.ACTIONS,
+    **function_env.ACTIONS,
     **http_triggers.ACTIONS,
     **deployments.ACTIONS,
     **invocations.ACTIONS,

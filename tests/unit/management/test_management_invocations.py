@@ -94,9 +94,14 @@ async def test_yunhan_invoke(call: Caller, bench: Bench) -> None:
             "QueueMs": 0.0,
             "Cold": False,
             "StartMs": 0.0,
+            "LoadMs": None,
             "RunMs": 13.2,
             "CpuMs": None,
             "PeakMemoryMb": 31.5,
+            "EgressConnections": 2,
+            "EgressRefused": 0,
+            "EgressBytes": 512,
+            "Calls": {"Function": 1, "Db": 0, "File": 0, "User": 0, "Http": 0, "Other": 0},
         },
     }
     await call("YunhanInvoke", SpaceId=SPACE_ID, Name="demo")

@@ -1,0 +1,50 @@
+"""What an invocation cost, from what its lease, its ending and its host know. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runtime.messages import Bill, CallKind
+from sandbox.api import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """The parts of a bill. Milliseconds.
+
+    `load` is what loading the function used, None when it was warm or never loaded. `run` is what its run
+    used, None when it never began; `run_ms` is measured from outside, for a run that could not tell."""
+
+    queue_ms: float
+    cold: bool
+    start_ms: float
+    load: Usage | None
+    run: Usage | None
+    run_ms: float
+    calls: Mapping[CallKind, int]
+
+
+def make_bill(spent: Spent) -> Bill:
+    """Egress of loading and running together: of both, or not known."""
+    load, run = spent.load, spent.run
+    measured = spent.run_ms if run is None or run.run_ms is None else run.run_ms
+    used = [usage for usage in (load, run) if usage is not None]
+    return Bill(
+        queue_ms=round(spent.queue_ms, 3),
+        cold=spent.cold,
+        start_ms=round(spent.start_ms, 3),
+        load_ms=None if load is None or load.run_ms is None else round(load.run_ms, 3),
+        run_ms=round(measured, 3),
+        cpu_ms=None if run is None else run.cpu_ms,
+        peak_memory_mb=None if run is None else run.peak_memory_mb,
+        egress_connections=_sum([usage.egress_connections for usage in used]),
+        egress_refused=_sum([usage.egress_refused for usage in used]),
+        egress_bytes=_sum([usage.egress_bytes for usage in used]),
+        calls=dict(spent.calls),
+    )
+
+
+def _sum(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None

@@ -1,0 +1,129 @@
+"""The ladder of isolation: which rung a program stands on.
+
+A rung that was asked for and does not work here is an error; only `auto` looks for the strongest that does,
+and says why the others do not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from runtime.settings import MIB, Settings, SettingsError
+from sandbox.api import SandboxError, Spawner
+from sandbox.bootstrap_location import bootstrap_dir
+from sandbox.egress.access import EgressAccess
+from sandbox.egress.limits import EgressLimits
+from sandbox.egress.policy import EgressPolicy
+from sandbox.egress.rules import EgressRuleError
+from sandbox.landlock_plan import LandlockLimits
+from sandbox.spawners.bubblewrap import BubblewrapLimits, BubblewrapSpawner
+from sandbox.spawners.docker import DockerSpawner
+from sandbox.spawners.docker_options import DockerOptions
+from sandbox.spawners.landlock import LandlockSpawner
+from sandbox.spawners.process import ProcessSpawner
+
+_log = structlog.get_logger(__name__)
+
+AUTOMATIC = ("bubblewrap", "landlock", "process")
+"""What `auto` tries, strongest first. Docker needs an engine, which serves others too: on request only."""
+
+
+async def start_spawner(settings: Settings, *, run_dir: Path, views_dir: Path) -> Spawner:
+    """A started spawner of the rung that the settings ask for.
+
+    `run_dir` is for sockets (short path), `views_dir` on the file system of the unpacked code; both belong to
+    one live worker. Raises SandboxError, which says what is missing and what to do."""
+    if settings.sandbox != "auto":
+        return await _start(settings.sandbox, settings, run_dir, views_dir)
+    reasons: list[str] = []
+    for rung in AUTOMATIC:
+        try:
+            spawner = await _start(rung, settings, run_dir, views_dir)
+        except SandboxError as error:
+            _log.info("rung_not_available", rung=rung, reason=str(error))
+            reasons.append(f"{rung}: {error}")
+            continue
+        return spawner
+    raise SandboxError("no rung of isolation works on this machine.", what_next=" ".join(reasons))
+
+
+async def _start(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spawner:
+    spawner = _make(rung, settings, run_dir, views_dir)
+    if settings.production and not spawner.isolates:
+        raise SandboxError(
+            f"the rung {rung} isolates nothing and is refused with YUNHAN_ENV=production.",
+            what_next="Install bubblewrap, or set YUNHAN_SANDBOX=docker.",
+        )
+    try:
+        await spawner.start()
+    except BaseException:
+        await spawner.stop()
+        raise
+    return spawner
+
+
+def _make(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spawner:
+    bootstrap = bootstrap_dir()
+    if rung == "process":
+        return ProcessSpawner(
+            run_dir=run_dir, bootstrap_dir=bootstrap, node_paths=settings.node_paths
+        )
+    if rung == "bubblewrap":
+        return BubblewrapSpawner(
+            run_dir=run_dir,
+            views_dir=views_dir,
+            bootstrap_dir=bootstrap,
+            node_paths=settings.node_paths,
+            egress=egress_access(settings),
+            limits=BubblewrapLimits(
+                tmp_bytes=settings.sandbox_tmp_mb * MIB,
+                pids=settings.sandbox_pids_max,
+                open_files=settings.sandbox_files_max,
+                cpus=settings.sandbox_cpus,
+            ),
+        )
+    if rung == "landlock":
+        return LandlockSpawner(
+            run_dir=run_dir,
+            views_dir=views_dir,
+            bootstrap_dir=bootstrap,
+            node_paths=settings.node_paths,
+            egress=egress_access(settings),
+            limits=LandlockLimits(
+                tmp_bytes=settings.sandbox_tmp_mb * MIB,
+                pids=settings.sandbox_pids_max,
+                open_files=settings.sandbox_files_max,
+                cpus=settings.sandbox_cpus,
+            ),
+        )
+    return DockerSpawner(
+        run_dir=run_dir,
+        views_dir=views_dir,
+        bootstrap_dir=bootstrap,
+        node_paths=settings.node_paths,
+        docker_host=settings.docker_host,
+        base_image=settings.docker_base_image,
+        egress=egress_access(settings),
+        options=DockerOptions(
+            runtime=settings.docker_runtime,
+            cpus=settings.sandbox_cpus,
+            pids_max=settings.sandbox_pids_max,
+            files_max=settings.sandbox_files_max,
+            tmp_mb=settings.sandbox_tmp_mb,
+        ),
+        spawns_max=settings.docker_spawns_max,
+        reconcile_s=settings.docker_reconcile_s,
+    )
+
+
+def egress_access(settings: Settings) -> EgressAccess:
+    """What functions may reach. Raises SettingsError for rules that cannot be read."""
+    try:
+        policy = EgressPolicy.from_text(allow=settings.egress_allow, public=settings.egress_public)
+    except EgressRuleError as error:
+        raise SettingsError(f"YUNHAN_EGRESS_ALLOW: {error}") from error
+    return EgressAccess(
+        policy=policy, limits=EgressLimits(connections_max=settings.egress_connections_max)
+    )

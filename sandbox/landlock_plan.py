@@ -1,0 +1,130 @@
+"""What the launcher of a Landlock sandbox is told to do. Pure.
+
+The root of the sandbox is the same as bubblewrap's: nothing but Node, its libraries, the bootstrap, the
+code, the folder of the channel, a handful of devices and the folders in memory that it may write to.
+"""
+
+from __future__ import annotations
+
+import marshal
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.bubblewrap_command import TMPFS_INSIDE, Bind
+from sandbox.landlock_rules import Rules, make_rules
+
+_NEW_MOUNTS, _NEW_PROCESSES = 0x00020000, 0x20000000
+_OPTIONAL_NAMESPACES = {"net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000}
+OPTIONAL_NAMESPACES = frozenset(_OPTIONAL_NAMESPACES)
+"""What a kernel may lack; a namespace of mounts and one of processes have to be there."""
+
+_ROOT_BYTES = 1024 * 1024
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandlockLimits:
+    """Of one sandbox, beside its memory. `pids` counts threads, of which Node has a dozen; what is in
+    /tmp and /dev/shm counts as memory of the sandbox, too."""
+
+    tmp_bytes: int = 64 * 1024 * 1024
+    shm_bytes: int = 16 * 1024 * 1024
+    pids: int = 128
+    open_files: int = 1024
+    cpus: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walls:
+    """What is the same for all sandboxes of a worker. `stage` is an empty folder on which each one lays
+    out its root, seen by itself alone; `namespaces` are those of OPTIONAL_NAMESPACES that are there."""
+
+    stage: Path
+    abi: int
+    namespaces: frozenset[str]
+    filters: tuple[bytes, ...]
+    init_uid: int
+    limits: LandlockLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """One start: the program, what it is shown, who it is, and the control groups that it joins."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    working_dir: str
+    binds: Sequence[Bind]
+    uid: int
+    joined: Sequence[str]
+
+
+def joined_files(groups: Sequence[Path]) -> list[str]:
+    """Where a process of one thread writes 0 to join those control groups.
+
+    In version 1 that is `tasks`: moving itself alone needs no lock over all processes of the machine,
+    for which `cgroup.procs` waits several milliseconds.
+    """
+    return [
+        str(tasks if (tasks := group / "tasks").exists() else group / "cgroup.procs")
+        for group in groups
+    ]
+
+
+def launcher_plan(walls: Walls, inside: Inside, *, worker: int) -> bytes:
+    """For the launcher's descriptor. `worker` is the process that starts it, and with which it dies."""
+    rules = _rules(walls, inside, deny_tcp="net" not in walls.namespaces)
+    sizes = (walls.limits.tmp_bytes, walls.limits.shm_bytes)
+    by_order = zip(TMPFS_INSIDE, sizes, strict=True)
+    return marshal.dumps(
+        {
+            "worker": worker,
+            "namespaces": _NEW_MOUNTS
+            | _NEW_PROCESSES
+            | sum(_OPTIONAL_NAMESPACES[name] for name in walls.namespaces),
+            "stage": str(walls.stage),
+            "root_bytes": _ROOT_BYTES,
+            "binds": [
+                *((str(bind.source), str(bind.inside), False) for bind in inside.binds),
+                *((f"/dev/{name}", f"/dev/{name}", True) for name in _DEVICES),
+            ],
+            "links": list(_LINKS),
+            "tmpfs": list(by_order),
+            "joined": list(inside.joined),
+            "uid": inside.uid,
+            "init_uid": walls.init_uid,
+            "rlimits": [
+                (resource.RLIMIT_CORE, 0),
+                (resource.RLIMIT_NOFILE, walls.limits.open_files),
+                # Threads of this uid, which no other sandbox has.
+                (resource.RLIMIT_NPROC, walls.limits.pids),
+            ],
+            "handled": rules.handled,
+            "rules": list(rules.rules),
+            "filters": list(walls.filters),
+            "command": list(inside.command),
+            "environment": dict(inside.environment),
+            "working_dir": inside.working_dir,
+        }
+    )
+
+
+def _rules(walls: Walls, inside: Inside, *, deny_tcp: bool) -> Rules:
+    return make_rules(
+        walls.abi,
+        readable=[
+            *((str(bind.inside), bind.source.is_dir()) for bind in inside.binds),
+            ("/proc", True),
+        ],
+        devices=[f"/dev/{name}" for name in _DEVICES],
+        writable=TMPFS_INSIDE,
+        deny_tcp=deny_tcp,
+    )

@@ -1,0 +1,14 @@
+const fs = require('fs');
+module.exports = async () => {
+  const got = [];
+  let sockets = 0;
+  for (const fd of fs.readdirSync('/proc/self/fd')) {
+    let target;
+    try { target = fs.readlinkSync(`/proc/self/fd/${fd}`); } catch { continue; }
+    if (target.startsWith('socket:')) sockets += 1;
+    else if (target.startsWith('/') && !/^\/dev\/null$|^\/proc\/\d+\/fd$/.test(target)) got.push(target);
+    else if (/memfd|bpf|perf|io_uring/.test(target)) got.push(target);
+  }
+  if (sockets > 1) got.push(`${sockets} sockets`);
+  return got;
+};

@@ -1,0 +1,17 @@
+// Each child alone is within the limit.
+const { spawn } = require('child_process');
+module.exports = async () => {
+  const script = 'const b = Buffer.alloc(60 << 20, 1); process.stdout.write("x"); setInterval(() => b, 1000)';
+  let alive = 0;
+  const children = [];
+  for (let i = 0; i < 8; i += 1) {
+    const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+    child.on('error', () => {});
+    child.stdout.on('data', () => { alive += 1; });
+    child.on('exit', () => { alive -= 1; });
+    children.push(child);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  for (const child of children) child.kill('SIGKILL');
+  return alive * 60 > 128 ? [`${alive} children with 60 MB each`] : [];
+};

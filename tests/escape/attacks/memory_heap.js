@@ -1,0 +1,1 @@
+module.exports = async () => { const kept = []; for (;;) kept.push({ text: Math.random().toString(36).repeat(50) }); };
