@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sandbox.bubblewrap_command import TMPFS_INSIDE, Bind
 from sandbox.landlock_rules import Rules, make_rules
+from sandbox.walled_limits import WalledLimits
 
 _NEW_MOUNTS, _NEW_PROCESSES = 0x00020000, 0x20000000
 _OPTIONAL_NAMESPACES = {"net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000}
@@ -31,18 +32,6 @@ _LINKS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LandlockLimits:
-    """Of one sandbox, beside its memory. `pids` counts threads, of which Node has a dozen; what is in
-    /tmp and /dev/shm counts as memory of the sandbox, too."""
-
-    tmp_bytes: int = 64 * 1024 * 1024
-    shm_bytes: int = 16 * 1024 * 1024
-    pids: int = 128
-    open_files: int = 1024
-    cpus: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Walls:
     """What is the same for all sandboxes of a worker. `stage` is an empty folder on which each one lays
     out its root, seen by itself alone; `namespaces` are those of OPTIONAL_NAMESPACES that are there."""
@@ -52,7 +41,7 @@ class Walls:
     namespaces: frozenset[str]
     filters: tuple[bytes, ...]
     init_uid: int
-    limits: LandlockLimits
+    limits: WalledLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ import structlog
 from sandbox.bubblewrap_command import CODE_INSIDE
 from sandbox.cgroups import Cgroup
 from sandbox.code_view import fill_view, remove_view
+from sandbox.folders import open_to
 from sandbox.handle import Exit, ProcessHandle
-from sandbox.landlock_uids import open_to, uid_in_use
+from sandbox.landlock_uids import uid_in_use
 from sandbox.local_process import LocalProcess
 from sandbox.process_tree import ProcessTree
 

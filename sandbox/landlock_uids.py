@@ -22,14 +22,6 @@ def uid_in_use(uid: int) -> bool:
     return True
 
 
-def open_to(uid: int, *paths: Path) -> None:
-    """Let the group of that uid, which nobody else has, into a folder or connect to a socket. Raises
-    OSError."""
-    for path in paths:
-        os.chown(path, -1, uid)
-        path.chmod(0o770 if path.is_socket() else 0o750)
-
-
 def check_uids(uids: range, uid_map: str | None = None) -> None:
     """Raises SandboxError for a range that this user namespace does not have as a whole."""
     text = _UID_MAP.read_text(encoding="ascii") if uid_map is None else uid_map

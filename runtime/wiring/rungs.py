@@ -6,6 +6,7 @@ and says why the others do not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -17,17 +18,22 @@ from sandbox.egress.access import EgressAccess
 from sandbox.egress.limits import EgressLimits
 from sandbox.egress.policy import EgressPolicy
 from sandbox.egress.rules import EgressRuleError
-from sandbox.landlock_plan import LandlockLimits
-from sandbox.spawners.bubblewrap import BubblewrapLimits, BubblewrapSpawner
+from sandbox.spawners.bubblewrap import BubblewrapSpawner
 from sandbox.spawners.docker import DockerSpawner
 from sandbox.spawners.docker_options import DockerOptions
 from sandbox.spawners.landlock import LandlockSpawner
 from sandbox.spawners.process import ProcessSpawner
+from sandbox.walled_limits import WalledLimits
 
 _log = structlog.get_logger(__name__)
 
 AUTOMATIC = ("bubblewrap", "landlock", "process")
 """What `auto` tries, strongest first. Docker needs an engine, which serves others too: on request only."""
+
+_WALLED: Mapping[str, type[BubblewrapSpawner | LandlockSpawner]] = {
+    BubblewrapSpawner.rung: BubblewrapSpawner,
+    LandlockSpawner.rung: LandlockSpawner,
+}
 
 
 async def start_spawner(settings: Settings, *, run_dir: Path, views_dir: Path) -> Spawner:
@@ -70,28 +76,14 @@ def _make(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spaw
         return ProcessSpawner(
             run_dir=run_dir, bootstrap_dir=bootstrap, node_paths=settings.node_paths
         )
-    if rung == "bubblewrap":
-        return BubblewrapSpawner(
+    if rung in _WALLED:
+        return _WALLED[rung](
             run_dir=run_dir,
             views_dir=views_dir,
             bootstrap_dir=bootstrap,
             node_paths=settings.node_paths,
             egress=egress_access(settings),
-            limits=BubblewrapLimits(
-                tmp_bytes=settings.sandbox_tmp_mb * MIB,
-                pids=settings.sandbox_pids_max,
-                open_files=settings.sandbox_files_max,
-                cpus=settings.sandbox_cpus,
-            ),
-        )
-    if rung == "landlock":
-        return LandlockSpawner(
-            run_dir=run_dir,
-            views_dir=views_dir,
-            bootstrap_dir=bootstrap,
-            node_paths=settings.node_paths,
-            egress=egress_access(settings),
-            limits=LandlockLimits(
+            limits=WalledLimits(
                 tmp_bytes=settings.sandbox_tmp_mb * MIB,
                 pids=settings.sandbox_pids_max,
                 open_files=settings.sandbox_files_max,

@@ -15,7 +15,6 @@ import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -26,7 +25,6 @@ from sandbox.bubblewrap_command import (
     FOLDER_INSIDE,
     HOME_INSIDE,
     NODE_INSIDE,
-    TMPFS_INSIDE,
     ProcessLimits,
     RootPrograms,
     as_user,
@@ -36,19 +34,21 @@ from sandbox.bubblewrap_command import (
 )
 from sandbox.bubblewrap_files import Handed, ShownFiles
 from sandbox.bubblewrap_process import BubblewrapProcess
-from sandbox.cgroups import Cgroup, CgroupFolders, GroupLimits, close_cgroups, open_cgroups
-from sandbox.code_view import make_view, remove_view, sweep_views
+from sandbox.cgroups import Cgroup
+from sandbox.code_view import make_view, remove_view
 from sandbox.egress.access import EgressAccess
+from sandbox.folders import open_to
 from sandbox.handle import ProcessHandle
 from sandbox.local_process import LocalProcess
-from sandbox.local_spawner import CHANNEL, LocalSpawner
-from sandbox.memory_watcher import MemoryWatcher, Watched
+from sandbox.local_spawner import CHANNEL
 from sandbox.node_command import node_command, node_environment
 from sandbox.node_libraries import find_libraries
 from sandbox.node_runtimes import NodeRuntime
 from sandbox.run_program import run_program
 from sandbox.sandbox_egress import EGRESS
 from sandbox.seccomp import filter_program
+from sandbox.walled_limits import WalledLimits
+from sandbox.walled_spawner import WalledSpawner
 
 _log = structlog.get_logger(__name__)
 
@@ -62,19 +62,7 @@ _UID_MAP = Path("/proc/self/uid_map")
 _OWN_PROCESS_COUNT_SINCE = (5, 14)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BubblewrapLimits:
-    """Of one sandbox, beside its memory. `pids` counts threads, of which Node has a dozen; what is in
-    /tmp and /dev/shm counts as memory of the sandbox, too."""
-
-    tmp_bytes: int = 64 * _MIB
-    shm_bytes: int = 16 * _MIB
-    pids: int = 128
-    open_files: int = 1024
-    cpus: float = 1.0
-
-
-class BubblewrapSpawner(LocalSpawner):
+class BubblewrapSpawner(WalledSpawner):
     """Starts Node in bubblewrap.
 
     `views_dir` is where sandboxes get their code: on the file system of the unpacked code, used by one
@@ -83,7 +71,6 @@ class BubblewrapSpawner(LocalSpawner):
     """
 
     rung = "bubblewrap"
-    isolates = True
 
     def __init__(
         self,
@@ -94,32 +81,28 @@ class BubblewrapSpawner(LocalSpawner):
         node_paths: str = "",
         egress: EgressAccess | None = None,
         bwrap: Path | None = None,
-        limits: BubblewrapLimits | None = None,
+        limits: WalledLimits | None = None,
         use_cgroups: bool = True,
     ) -> None:
         super().__init__(
-            run_dir=run_dir, bootstrap_dir=bootstrap_dir, node_paths=node_paths, egress=egress
+            run_dir=run_dir,
+            views_dir=views_dir,
+            bootstrap_dir=bootstrap_dir,
+            node_paths=node_paths,
+            egress=egress,
+            limits=limits,
+            use_cgroups=use_cgroups,
         )
-        self._views_dir = views_dir.absolute()
         self._bwrap_wanted = bwrap
-        self._limits = limits or BubblewrapLimits()
-        self._use_cgroups = use_cgroups
         self._bwrap = Path()
         self._root_programs: RootPrograms | None = None
         self._options: frozenset[str] = frozenset()
         self._filter = b""
-        self._groups: CgroupFolders | None = None
-        self._watcher = MemoryWatcher()
         self._files: ShownFiles | None = None
         self._uids = range(0)
         self._uids_used: set[int] = set()
 
     # --- start and stop -------------------------------------------------------------------------
-
-    async def stop(self) -> None:
-        await super().stop()
-        await self._watcher.stop()
-        self._close_groups()
 
     async def _make_ready(self, leftovers: int) -> None:
         self._bwrap = self._find_bwrap()
@@ -148,7 +131,7 @@ class BubblewrapSpawner(LocalSpawner):
             libraries=libraries,
             staged=bool(self._uids),
         )
-        groups = await asyncio.to_thread(self._prepare_groups)
+        groups = await asyncio.to_thread(self._prepare_views_and_groups)
         try:
             for runtime in self._runtimes.values():
                 await self._probe(runtime)
@@ -158,7 +141,7 @@ class BubblewrapSpawner(LocalSpawner):
         _log.info(
             "sandbox_rung_ready",
             rung=self.rung,
-            limits_by="watcher" if self._groups is None else type(self._groups).__name__,
+            limits_by=self._limits_by,
             own_uids=bool(self._uids),
             leftovers_removed=leftovers,
             groups_removed=groups,
@@ -173,26 +156,6 @@ class BubblewrapSpawner(LocalSpawner):
             )
         return Path(found).absolute()
 
-    def _prepare_groups(self) -> int:
-        try:
-            self._views_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._views_dir.chmod(0o700)
-            sweep_views(self._views_dir)
-        except OSError as error:
-            raise SandboxError(
-                f"the directory {self._views_dir} is not usable: {error.strerror}.",
-                what_next="It must be a directory that this user can write.",
-            ) from error
-        groups = open_cgroups(self._run_dir)
-        if groups is None:
-            return 0
-        swept = groups.sweep()
-        if not self._use_cgroups:
-            close_cgroups(groups)
-            return swept
-        self._groups = groups
-        return swept
-
     async def _probe(self, runtime: NodeRuntime) -> None:
         """The same walls around a program that does nothing: whatever is missing shows here."""
         folder = self._run_dir / f"sb-{_PROBE}"
@@ -201,7 +164,7 @@ class BubblewrapSpawner(LocalSpawner):
         try:
             folder.mkdir(mode=0o700)
             if uid is not None:
-                _open_to(uid, folder)
+                open_to(uid, folder)
             with self._handed(runtime.path, folder, view) as handed:
                 command = self._command(
                     [str(NODE_INSIDE), "-e", "0"], {}, handed=handed, uid=uid, group=None
@@ -231,7 +194,7 @@ class BubblewrapSpawner(LocalSpawner):
         try:
             view = make_view(self._views_dir, spec.sandbox_id)
             if uid is not None:
-                _open_to(uid, folder, folder / CHANNEL)
+                open_to(uid, folder, folder / CHANNEL)
             group = self._make_group(spec)
             with self._handed(runtime.path, folder, view) as handed:
                 local = self._start_process(folder, spec, handed, uid, group)
@@ -251,29 +214,13 @@ class BubblewrapSpawner(LocalSpawner):
             gone=gone,
             group=group,
             limits=self._process_limits() if uid is None else None,
-            open_socket=lambda path: _open_to(uid, path) if uid is not None else None,
-            on_shown=lambda: self._watch(process, spec) if group is None else None,
+            open_socket=lambda path: open_to(uid, path) if uid is not None else None,
+            on_shown=lambda: (
+                self._watch(process.pid, spec, process.kill_for_memory) if group is None else None
+            ),
             on_removed=lambda: self._forget(process, uid),
         )
         return process
-
-    def _watch(self, process: BubblewrapProcess, spec: SandboxSpec) -> None:
-        self._watcher.add(
-            Watched(
-                pid=process.pid,
-                memory_bytes=spec.memory_mb * _MIB,
-                tmpfs=TMPFS_INSIDE,
-                on_exceeded=process.kill_for_memory,
-            )
-        )
-
-    def _make_group(self, spec: SandboxSpec) -> Cgroup | None:
-        if self._groups is None:
-            return None
-        limits = GroupLimits(
-            memory_bytes=spec.memory_mb * _MIB, pids=self._limits.pids, cpus=self._limits.cpus
-        )
-        return self._groups.make(spec.sandbox_id, limits)
 
     def _start_process(
         self, folder: Path, spec: SandboxSpec, handed: Handed, uid: int | None, group: Cgroup | None
@@ -344,11 +291,6 @@ class BubblewrapSpawner(LocalSpawner):
             raise SandboxError("the bubblewrap spawner is not started.")
         return self._files.handed(node=node, folder=folder, view=view)
 
-    def _close_groups(self) -> None:
-        if self._groups is not None:
-            close_cgroups(self._groups)
-            self._groups = None
-
     def _take_uid(self) -> int | None:
         if not self._uids:
             return None
@@ -391,13 +333,6 @@ def free_uids(uid_map: str, *, worker: int = 0) -> range:
         )
     start = min(_UID_FIRST + worker % _WORKERS_MAX * _UIDS_MAX, top)
     return range(start, start + _UIDS_MAX)
-
-
-def _open_to(uid: int, *paths: Path) -> None:
-    """Let the group of that uid, which nobody else has, into a folder or connect to a socket."""
-    for path in paths:
-        os.chown(path, -1, uid)
-        path.chmod(0o770 if path.is_socket() else 0o750)
 
 
 def _counts_own_processes() -> bool:

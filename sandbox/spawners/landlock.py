@@ -24,27 +24,28 @@ from sandbox.bubblewrap_command import (
     FOLDER_INSIDE,
     HOME_INSIDE,
     NODE_INSIDE,
-    TMPFS_INSIDE,
 )
 from sandbox.bubblewrap_files import Handed, ShownFiles
-from sandbox.cgroups import Cgroup, CgroupFolders, GroupLimits, close_cgroups, open_cgroups
-from sandbox.code_view import make_view, remove_view, sweep_views
+from sandbox.cgroups import Cgroup
+from sandbox.code_view import make_view, remove_view
 from sandbox.egress.access import EgressAccess
+from sandbox.folders import open_to
 from sandbox.handle import ProcessHandle
-from sandbox.landlock_plan import Inside, LandlockLimits, Walls, joined_files, launcher_plan
+from sandbox.landlock_plan import Inside, Walls, joined_files, launcher_plan
 from sandbox.landlock_privileges import check_privileges, namespaces_here
 from sandbox.landlock_process import LandlockProcess
 from sandbox.landlock_rules import SCOPES_SINCE, landlock_abi, unix_sockets_only
-from sandbox.landlock_uids import UIDS, UidPool, check_uids, open_to
+from sandbox.landlock_uids import UIDS, UidPool, check_uids
 from sandbox.local_process import LocalProcess
-from sandbox.local_spawner import CHANNEL, LocalSpawner
-from sandbox.memory_watcher import MemoryWatcher, Watched
+from sandbox.local_spawner import CHANNEL
 from sandbox.node_command import node_command, node_environment
 from sandbox.node_libraries import find_libraries
 from sandbox.node_runtimes import NodeRuntime
 from sandbox.run_program import run_program
 from sandbox.sandbox_egress import EGRESS
 from sandbox.seccomp import filter_program
+from sandbox.walled_limits import WalledLimits
+from sandbox.walled_spawner import WalledSpawner
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ _LAUNCHER = Path(__file__).resolve().parent.parent / "landlock_launcher.py"
 _LAUNCHER_BYTES = 8 * _MIB
 
 
-class LandlockSpawner(LocalSpawner):
+class LandlockSpawner(WalledSpawner):
     """Starts Node behind walls that root builds.
 
     `views_dir` is where sandboxes get their code: on the file system of the unpacked code, used by one
@@ -64,7 +65,6 @@ class LandlockSpawner(LocalSpawner):
     """
 
     rung = "landlock"
-    isolates = True
 
     def __init__(
         self,
@@ -74,22 +74,23 @@ class LandlockSpawner(LocalSpawner):
         bootstrap_dir: Path,
         node_paths: str = "",
         uids: range = UIDS,
-        limits: LandlockLimits | None = None,
+        limits: WalledLimits | None = None,
         use_cgroups: bool = True,
         egress: EgressAccess | None = None,
     ) -> None:
         super().__init__(
-            run_dir=run_dir, bootstrap_dir=bootstrap_dir, node_paths=node_paths, egress=egress
+            run_dir=run_dir,
+            views_dir=views_dir,
+            bootstrap_dir=bootstrap_dir,
+            node_paths=node_paths,
+            egress=egress,
+            limits=limits,
+            use_cgroups=use_cgroups,
         )
-        self._views_dir = views_dir.absolute()
         self._uids = UidPool(uids)
         self._uid_range = uids
-        self._limits = limits or LandlockLimits()
-        self._use_cgroups = use_cgroups
         self._walls: Walls | None = None
         self._launcher = Path()
-        self._groups: CgroupFolders | None = None
-        self._watcher = MemoryWatcher()
         self._files: ShownFiles | None = None
         self._weaknesses: tuple[str, ...] = ()
 
@@ -99,11 +100,6 @@ class LandlockSpawner(LocalSpawner):
         return self._weaknesses
 
     # --- start and stop -------------------------------------------------------------------------
-
-    async def stop(self) -> None:
-        await super().stop()
-        await self._watcher.stop()
-        self._close_groups()
 
     async def _make_ready(self, leftovers: int) -> None:
         if sys.platform != "linux":
@@ -124,7 +120,7 @@ class LandlockSpawner(LocalSpawner):
         _log.info(
             "sandbox_rung_ready",
             rung=self.rung,
-            limits_by="watcher" if self._groups is None else type(self._groups).__name__,
+            limits_by=self._limits_by,
             landlock_abi=self._walls.abi,
             weaknesses=self._weaknesses,
             leftovers_removed=leftovers,
@@ -168,9 +164,6 @@ class LandlockSpawner(LocalSpawner):
     def _prepare_files(self, stage: Path, libraries: Mapping[Path, Sequence[Path]]) -> int:
         """How many control groups of a dead worker were removed."""
         try:
-            self._views_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._views_dir.chmod(0o700)
-            sweep_views(self._views_dir)
             stage.mkdir(mode=0o700, exist_ok=True)
             self._launcher = self._run_dir / "launcher.pyc"
             # Compiled once: compiling takes longer than everything that it does.
@@ -183,18 +176,10 @@ class LandlockSpawner(LocalSpawner):
             )
         except OSError as error:
             raise SandboxError(
-                f"the directories {self._views_dir} and {self._run_dir} are not usable: {error}.",
-                what_next="They must be directories that this user can write.",
+                f"the directory {self._run_dir} is not usable: {error}.",
+                what_next="It must be a directory that this user can write.",
             ) from error
-        groups = open_cgroups(self._run_dir)
-        if groups is None:
-            return 0
-        swept = groups.sweep()
-        if not self._use_cgroups:
-            close_cgroups(groups)
-            return swept
-        self._groups = groups
-        return swept
+        return self._prepare_views_and_groups()
 
     async def _probe(self, runtime: NodeRuntime) -> None:
         """The same walls around a program that does nothing: whatever is missing shows here."""
@@ -248,28 +233,14 @@ class LandlockSpawner(LocalSpawner):
             uid=uid,
             view=view,
             group=group,
-            on_shown=lambda: self._watch(process, spec) if group is None else None,
+            on_shown=lambda: (
+                self._watch(process.pid, spec, process.kill_for_memory, beside=_LAUNCHER_BYTES)
+                if group is None
+                else None
+            ),
             on_removed=lambda: self._forget(process, uid),
         )
         return process
-
-    def _watch(self, process: LandlockProcess, spec: SandboxSpec) -> None:
-        self._watcher.add(
-            Watched(
-                pid=process.pid,
-                memory_bytes=spec.memory_mb * _MIB + _LAUNCHER_BYTES,
-                tmpfs=TMPFS_INSIDE,
-                on_exceeded=process.kill_for_memory,
-            )
-        )
-
-    def _make_group(self, spec: SandboxSpec) -> Cgroup | None:
-        if self._groups is None:
-            return None
-        limits = GroupLimits(
-            memory_bytes=spec.memory_mb * _MIB, pids=self._limits.pids, cpus=self._limits.cpus
-        )
-        return self._groups.make(spec.sandbox_id, limits)
 
     def _start_process(
         self, folder: Path, spec: SandboxSpec, handed: Handed, uid: int, group: Cgroup | None
@@ -328,11 +299,6 @@ class LandlockSpawner(LocalSpawner):
         if self._files is None:
             raise SandboxError("the landlock spawner is not started.")
         return self._files
-
-    def _close_groups(self) -> None:
-        if self._groups is not None:
-            close_cgroups(self._groups)
-            self._groups = None
 
     def _forget(self, process: LandlockProcess, uid: int) -> None:
         self._watcher.discard(process.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import select
@@ -339,8 +340,13 @@ async def start_and_stop(spawner: LandlockSpawner) -> None:
 
 
 def processes_of(uid: int) -> list[int]:
-    pids = (pid for children in children_by_parent().values() for pid in children)
-    return [pid for pid in pids if status_of(pid)["Uid"].split()[0] == str(uid)]
+    found = []
+    for pid in (pid for children in children_by_parent().values() for pid in children):
+        # Of strangers, gone meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if status_of(pid)["Uid"].split()[0] == str(uid):
+                found.append(pid)
+    return found
 
 
 def cgroup_folders(pid: int) -> list[Path]:

@@ -17,7 +17,6 @@ from sandbox.bubblewrap_command import Bind
 from sandbox.landlock_plan import (
     OPTIONAL_NAMESPACES,
     Inside,
-    LandlockLimits,
     Walls,
     joined_files,
     launcher_plan,
@@ -27,6 +26,7 @@ from sandbox.landlock_process import LandlockProcess
 from sandbox.landlock_rules import Rules, landlock_abi, make_rules, unix_sockets_only
 from sandbox.landlock_uids import UidPool, check_uids
 from sandbox.local_process import LocalProcess
+from sandbox.walled_limits import WalledLimits
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, MAKE_CHAR, MAKE_REG = 1, 2, 4, 8, 1 << 6, 1 << 8
 MAKE_BLOCK, REFER, TRUNCATE, IOCTL_DEV = 1 << 11, 1 << 13, 1 << 14, 1 << 15
@@ -134,7 +134,7 @@ def plan(namespaces: frozenset[str] = OPTIONAL_NAMESPACES) -> dict[str, Any]:
         namespaces=namespaces,
         filters=(b"filter",),
         init_uid=7,
-        limits=LandlockLimits(pids=99, open_files=55),
+        limits=WalledLimits(pids=99, open_files=55),
     )
     inside = Inside(
         command=["/node", "x"],
