@@ -52,6 +52,9 @@ const channel = await Channel.open(path, (header, payload) => {
       }
       runner.invoke(header, payload);
       break;
+    case 'grant':
+      calls.grant(header.call);
+      break;
     default:
       calls.reply(header.call, payload);
   }

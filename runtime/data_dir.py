@@ -137,10 +137,10 @@ class DataDir:
             return None
 
     def access_key(self, settings: Settings) -> AccessKey:
-        """The management key: of the settings, else of the file, else a new one."""
+        """The management key: of the settings, else of the file, else a new one. Raises SettingsError."""
         secret = settings.access_key_secret.get_secret_value()
         if bool(settings.access_key_id) != bool(secret):
-            raise DataDirError(
+            raise _settings_error(
                 "set both YUNHAN_ACCESS_KEY_ID and YUNHAN_ACCESS_KEY_SECRET, or none of them"
             )
         if settings.access_key_id:
@@ -154,12 +154,18 @@ class DataDir:
         return key
 
     def master_key(self, settings: Settings) -> bytes:
-        """Raises MasterKeyError, or DataDirError in production without YUNHAN_MASTER_KEY_FILE."""
+        """Raises MasterKeyError, or SettingsError in production without YUNHAN_MASTER_KEY_FILE."""
         if settings.master_key_file is not None:
             return read_master_key(settings.master_key_file)
         if settings.production:
-            raise DataDirError(
+            raise _settings_error(
                 "YUNHAN_ENV=production needs YUNHAN_MASTER_KEY_FILE;"
                 " make one: head -c 32 /dev/urandom | base64 > master.key"
             )
         return read_or_make_master_key(self.root / "master.key")
+
+
+def _settings_error(text: str) -> Exception:
+    from runtime.settings import SettingsError  # noqa: PLC0415 - see the imports above
+
+    return SettingsError(text)

@@ -6,8 +6,8 @@ import resource
 
 BESIDE_CONNECTIONS = 256
 """Databases, files, logs, the event loop."""
-PER_SANDBOX = 8
-"""Channel, output, process, egress, and files while code is unpacked."""
+PER_SANDBOX = 11
+"""Channel, output, process, egress, figures of its control group, and files while code is unpacked."""
 
 
 def raise_limit() -> int:

@@ -20,7 +20,7 @@ from runtime.errors import OursError
 from runtime.messages import CallKind, InvocationRecord, Job, Outcome
 from runtime.pool import Lease, PoolFullError, SandboxPool
 from runtime.pool_state import Content, SandboxClass, SandboxKey
-from runtime.ports import Clock, RecordSink
+from runtime.ports import Clock, HttpTraffic, RecordSink
 from runtime.services.methods import kind_of
 from runtime.services.sealed_env import digest_of
 from runtime.slots import Slot
@@ -54,15 +54,27 @@ class ServiceCalls(Protocol):
         *,
         user_id: str | None,
         note: Callable[[str], None],
+        traffic: HttpTraffic,
     ) -> bytes:
         """The JSON text of an envelope; never raises but for cancellation. `note` writes into the log of the
-        invocation that called, what its author should know whatever the code does with the answer."""
+        invocation that called, what its author should know whatever the code does with the answer; `traffic`
+        counts what the worker sends for it."""
 
 
 class _JobHost:
     """What one invocation reaches outside its sandbox; collects its log lines, counts its calls."""
 
-    __slots__ = ("_calls", "_clock", "_job", "_notes_left", "_slot", "counts", "cut", "lines")
+    __slots__ = (
+        "_calls",
+        "_clock",
+        "_job",
+        "_notes_left",
+        "_slot",
+        "counts",
+        "cut",
+        "lines",
+        "traffic",
+    )
 
     def __init__(self, job: Job, slot: Slot, calls: ServiceCalls, clock: Clock) -> None:
         self._clock = clock
@@ -71,6 +83,7 @@ class _JobHost:
         self._slot = slot
         self._calls = calls
         self.counts: Counter[CallKind] = Counter()
+        self.traffic = HttpTraffic()
         self.lines: list[LogLine] = []
         self.cut = False
 
@@ -81,7 +94,13 @@ class _JobHost:
     async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
         self.counts[kind_of(method)] += 1
         return await self._calls.answer_function(
-            self._job, self._slot, method, params, user_id=user_id, note=self.note
+            self._job,
+            self._slot,
+            method,
+            params,
+            user_id=user_id,
+            note=self.note,
+            traffic=self.traffic,
         )
 
     def note(self, text: str) -> None:
@@ -159,7 +178,7 @@ class Executor:
         wanted = parse_runtime(job.code.runtime)
         return SandboxKey(
             job.space_id,
-            Content(job.code.deployment_id, digest_of(job.env_sealed)),
+            Content(job.code.deployment_id, digest_of(job.env_sealed), job.egress),
             SandboxClass(nearest(self._node_majors, wanted), job.limits.memory_mb),
             job.limits.concurrency,
         )
@@ -218,6 +237,7 @@ class Executor:
                 run=None if run.began is None else ending.usage,
                 run_ms=0.0 if run.began is None else (now - run.began) * 1000,
                 calls=host.counts,
+                proxied=host.traffic,
             )
         )
         lines = list(host.lines)

@@ -19,6 +19,7 @@ import structlog
 
 from runtime.data_dir import DataDir
 from runtime.settings import Settings, reserved_in
+from runtime.tasks import end_tasks
 from runtime.wiring.listeners import bind_addresses
 from runtime.wiring.program import Program, build_up
 
@@ -49,7 +50,7 @@ async def _up(settings: Settings) -> int:
             for name, run in program.background.items()
         ]
         tasks.append(parts.create_task(program.gateway.sweep(), name="sweep code packages"))
-        stack.callback(lambda: [task.cancel() for task in tasks])
+        stack.push_async_callback(end_tasks, tasks)
         await program.gateway.listen(addresses)
         endpoint = program.gateway.endpoint
         stack.enter_context(DataDir(settings.data_dir).announce(endpoint))
@@ -63,7 +64,16 @@ async def _up(settings: Settings) -> int:
 async def _drain(program: Program, settings: Settings) -> None:
     """Calls that were accepted are answered, those that wait for a slot too, within the grace period."""
     worker = program.worker.worker
-    _log.info("stopping", running=worker.running)
+    if busy := worker.running + program.queue.waiting:
+        _log.warning(
+            "stopping",
+            running=worker.running,
+            waiting=program.queue.waiting,
+            what_next=f"waits up to {settings.drain_grace_s:g} s for {busy}"
+            f" call{'' if busy == 1 else 's'}; Ctrl-C again ends it at once",
+        )
+    else:
+        _log.info("stopping")
     await program.gateway.stop_accepting()
     try:
         async with asyncio.timeout(settings.drain_grace_s):

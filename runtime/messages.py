@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sandbox.api import Blame, Fault, LogLine, OutcomeKind
+from sandbox.api import INHERITED, Blame, EgressRules, Fault, LogLine, OutcomeKind
 
 
 class Source(StrEnum):
@@ -65,6 +65,8 @@ class Job:
     env_sealed: bytes = field(default=b"", repr=False)
     """The function's environment variables as they were at acceptance, ciphertext
     (`services.sealed_env`): a queue never carries them in the clear. Empty = none."""
+    egress: EgressRules = INHERITED
+    """What the function may reach, as its space and itself said at acceptance."""
     trigger_path: str | None = None
     """The path of the HTTP trigger that matched; None from anywhere else."""
     principal: Principal = field(default_factory=Principal)
@@ -117,8 +119,8 @@ class Bill:
     cpu_ms: float | None = None
     peak_memory_mb: float | None = None
     egress_connections: int | None = None
-    """Connections that were made out of the sandbox, while loading and running; None where nothing counts
-    them (`sandbox.api.Usage`). What the worker sends for a function is a call, no egress."""
+    """Connections that were made out of the sandbox, while loading and running, and by the worker for
+    `httpProxyClient`; None where nothing counts them (`sandbox.api.Usage`)."""
     egress_refused: int | None = None
     egress_bytes: int | None = None
     """Both ways."""
@@ -196,6 +198,28 @@ class InvocationRecord:
         )
 
 
+class EgressMode(StrEnum):
+    """What holds beside the own rules of a space or a function."""
+
+    INHERIT = "inherit"
+    """What the level above may reach: of a function its space, of a space the installation."""
+    NONE = "none"
+    """Nothing: only what own rules (and for a space those of its functions) name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressConfig:
+    """What a space or a function says about its network."""
+
+    mode: EgressMode = EgressMode.INHERIT
+    allow: tuple[str, ...] = ()
+    """Rules as `sandbox.egress.rules` prints them, each once, in the order of their adding."""
+
+
+EGRESS_INHERITED = EgressConfig()
+"""Of a space or a function that says nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """A function of a space: its settings and the live deployment. Times in ms since 1970.
@@ -213,6 +237,7 @@ class Function:
     timer_cron: str = ""
     timer_payload: str = ""
     env_sealed: bytes = field(default=b"", repr=False)
+    egress: EgressConfig = EGRESS_INHERITED
     created_ms: int = 0
     modified_ms: int = 0
     live_deployment_id: str | None = None
@@ -264,6 +289,7 @@ class Space:
     revision: int = 1
     functions: Mapping[str, Function] = field(default_factory=dict)
     http_triggers: HttpTriggerConfig = field(default_factory=HttpTriggerConfig)
+    egress: EgressConfig = EGRESS_INHERITED
 
 
 class DeploymentStatus(StrEnum):

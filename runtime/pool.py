@@ -222,6 +222,7 @@ class SandboxPool:
                     deployment_id=job.code.deployment_id,
                     code_dir=code_dir,
                     env=self._environments.open(job),
+                    egress=job.egress,
                 ),
                 request_id=job.request_id,
                 host=host,

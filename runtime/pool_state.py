@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from sandbox.api import INHERITED, EgressRules
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxClass:
@@ -32,11 +34,13 @@ class SandboxClass:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What binding puts into a sandbox: a deployment, and the environment that its function has now."""
+    """What binding puts into a sandbox: a deployment, and what its function's environment and its rules of
+    the network are now."""
 
     deployment_id: str
     env_digest: str = ""
     """Of the sealed variables; empty = none."""
+    egress: EgressRules = INHERITED
 
 
 @dataclass(frozen=True, slots=True)

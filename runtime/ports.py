@@ -23,7 +23,7 @@ from runtime.messages import (
     Outcome,
     Space,
 )
-from sandbox.api import LogLevel
+from sandbox.api import EgressRules, LogLevel
 
 
 class Clock(Protocol):
@@ -293,6 +293,8 @@ class HttpRequest:
     """Of the body, as it is after decompression."""
     timeout_s: float
     """From the look-up of the host to the last byte of the body."""
+    egress: EgressRules
+    """Of the function that it is sent for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,11 +306,22 @@ class HttpResponse:
     body: bytes
 
 
+@dataclass(slots=True, kw_only=True)
+class HttpTraffic:
+    """What requests that the worker sends for one invocation move, while they move it: one that fails or
+    is still under way has counted what it did so far."""
+
+    connections: int = 0
+    refused: int = 0
+    bytes_moved: int = 0
+    """Heads and bodies as HTTP sends them, both ways, without TLS and the framing of chunks."""
+
+
 class HttpClient(ABC):
     """Sends requests to where functions may go, and nowhere else."""
 
     @abstractmethod
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest, traffic: HttpTraffic) -> HttpResponse:
         """Send it once; a redirect is an answer like any other. Nothing is kept for the next request: no
-        connection, no cookie. Raises TargetRefusedError, and CallerError for a request that is none, a host
-        that cannot be reached, an answer that is too large or too late."""
+        connection, no cookie. Adds to `traffic`, whatever the end. Raises TargetRefusedError, and CallerError
+        for a request that is none, a host that cannot be reached, an answer that is too large or too late."""

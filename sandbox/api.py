@@ -137,6 +137,10 @@ class Limits:
     result_max_bytes: int = 6 * 1024 * 1024
     call_max_bytes: int = 16 * 1024 * 1024
     calls_in_flight_max: int = 100
+    calls_max_bytes: int = 32 * 1024 * 1024
+    """Service calls and answers to them, of one sandbox, that the worker holds; see `sandbox.call_budget`."""
+    calls_worker_max_bytes: int = 256 * 1024 * 1024
+    """The same of all sandboxes of a worker."""
     log_line_max_bytes: int = 32 * 1024
     log_lines_max: int = 1000
     log_max_bytes: int = 256 * 1024
@@ -161,11 +165,26 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
 
 
+@dataclass(frozen=True, slots=True)
+class EgressRules:
+    """What one function may reach, beside or instead of what the worker lets everybody reach."""
+
+    inherit: bool = True
+    """False: nothing but what `allow` names."""
+    allow: tuple[str, ...] = ()
+    """Each one rule, as `sandbox.egress.rules` reads it."""
+
+
+INHERITED = EgressRules()
+"""Of a function that has no rules of its own, nor has its space."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """What a sandbox belongs to from now on. `code_dir` is absolute, unpacked and read-only.
 
     `env` are the function's own environment variables; they become `process.env` before its code loads.
+    `egress` holds on rungs that have a gate, from the loading of its code on.
     """
 
     space_id: str
@@ -173,6 +192,7 @@ class Binding:
     deployment_id: str
     code_dir: Path
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    egress: EgressRules = INHERITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +283,11 @@ class Spawner(ABC):
     """Name of the rung, as in YUNHAN_SANDBOX."""
     isolates: bool
     """Whether functions of different spaces may be trusted to this rung."""
+
+    @property
+    def weaknesses(self) -> Sequence[str]:
+        """What is weaker here than this rung can be, one sentence each. After `start`."""
+        return ()
 
     @abstractmethod
     async def start(self) -> None:

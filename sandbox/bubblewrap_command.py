@@ -135,5 +135,5 @@ def as_user(
 
 
 def in_groups(procs: Sequence[str], command: Sequence[str]) -> list[str]:
-    """`command` in the control groups with these `cgroup.procs` files."""
+    """`command` in the control groups that are joined by these files."""
     return ["/bin/sh", "-c", _PREPARE, "sh", *procs, "--", "--", *command]

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import structlog
 
+from sandbox.cgroup_meter import GroupMeter, MeterFiles
+
 _log = structlog.get_logger(__name__)
 
 _MOUNT = Path("/sys/fs/cgroup")
@@ -44,7 +46,7 @@ class CgroupFolders(ABC):
 
     def make(self, sandbox_id: str, limits: GroupLimits) -> Cgroup:
         """A new group without processes. Raises OSError, and leaves nothing behind then."""
-        group = Cgroup([root / sandbox_id for root in self._roots], self._killed_at())
+        group = Cgroup([root / sandbox_id for root in self._roots])
         try:
             for folder in group.folders:
                 folder.mkdir()
@@ -52,13 +54,14 @@ class CgroupFolders(ABC):
         except OSError:
             group.remove()
             raise
+        group.meter = GroupMeter(self._figures(group.folders))
         return group
 
     def sweep(self) -> int:
         """Kill and remove what a dead worker left; how many groups that were."""
         names = {entry for root in self._roots for entry in root.iterdir() if entry.is_dir()}
         for folder in names:
-            Cgroup([folder], self._killed_at()).remove()
+            Cgroup([folder]).remove()
         return len({folder.name for folder in names})
 
     @abstractmethod
@@ -66,34 +69,33 @@ class CgroupFolders(ABC):
         """Write the limits. Raises OSError."""
 
     @abstractmethod
-    def _killed_at(self) -> str:
-        """The file whose line `oom_kill N` counts the processes that a memory limit ended."""
+    def _figures(self, folders: Sequence[Path]) -> MeterFiles:
+        """Where they say what they use."""
 
 
 class Cgroup:
-    """The groups of one sandbox, one folder for each hierarchy."""
+    """The groups of one sandbox, one folder for each hierarchy. `meter` is open until `remove`."""
 
-    def __init__(self, folders: Sequence[Path], killed_at: str) -> None:
+    def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
-        self._killed_at = killed_at
+        self.meter: GroupMeter | None = None
 
     @property
     def procs(self) -> list[str]:
-        """The files into which a process writes 0 to join."""
-        return [str(folder / "cgroup.procs") for folder in self.folders]
+        """The files into which a process of one thread writes 0 to join.
 
-    @property
-    def out_of_memory(self) -> bool:
-        """Whether the memory limit ended a process. Only before `remove`."""
-        for folder in self.folders:
-            with contextlib.suppress(OSError):
-                for line in (folder / self._killed_at).read_text().splitlines():
-                    if line.startswith("oom_kill "):
-                        return line.split()[1] != "0"
-        return False
+        In version 1 that is `tasks`: moving itself alone needs no lock over all processes of the machine,
+        for which `cgroup.procs` waits several milliseconds.
+        """
+        return [
+            str(tasks if (tasks := folder / "tasks").exists() else folder / "cgroup.procs")
+            for folder in self.folders
+        ]
 
     def remove(self) -> None:
         """Kill what is still in it and remove it. Idempotent. What stays is logged."""
+        if self.meter is not None:
+            self.meter.close()
         deadline = time.monotonic() + _EMPTY_WAIT_S
         for folder in self.folders:
             while True:
@@ -111,10 +113,10 @@ class Cgroup:
 
 
 class CgroupFoldersV1(CgroupFolders):
-    """Separate hierarchies for memory, pids and cpu."""
+    """Separate hierarchies for memory, pids and cpu, and for cpuacct where it is not mounted with cpu."""
 
     def _limit(self, folders: Sequence[Path], limits: GroupLimits) -> None:
-        memory, pids, cpu = folders
+        memory, pids, cpu = folders[:3]
         _write(memory / "memory.limit_in_bytes", limits.memory_bytes)
         with_swap = memory / "memory.memsw.limit_in_bytes"
         if with_swap.exists():  # absent without swap accounting
@@ -123,8 +125,14 @@ class CgroupFoldersV1(CgroupFolders):
         _write(cpu / "cpu.cfs_period_us", _CPU_PERIOD_US)
         _write(cpu / "cpu.cfs_quota_us", round(limits.cpus * _CPU_PERIOD_US))
 
-    def _killed_at(self) -> str:
-        return "memory.oom_control"
+    def _figures(self, folders: Sequence[Path]) -> MeterFiles:
+        return MeterFiles(
+            cpu=folders[-1] / "cpuacct.usage",
+            cpu_per_ms=1e6,
+            peak=folders[0] / "memory.max_usage_in_bytes",
+            current=folders[0] / "memory.usage_in_bytes",
+            killed=folders[0] / "memory.oom_control",
+        )
 
 
 class CgroupFoldersV2(CgroupFolders):
@@ -140,8 +148,15 @@ class CgroupFoldersV2(CgroupFolders):
         _write(folder / "pids.max", limits.pids)
         _write(folder / "cpu.max", f"{round(limits.cpus * _CPU_PERIOD_US)} {_CPU_PERIOD_US}")
 
-    def _killed_at(self) -> str:
-        return "memory.events"
+    def _figures(self, folders: Sequence[Path]) -> MeterFiles:
+        (folder,) = folders
+        return MeterFiles(
+            cpu=folder / "cpu.stat",
+            cpu_per_ms=1e3,
+            peak=folder / "memory.peak",
+            current=folder / "memory.current",
+            killed=folder / "memory.events",
+        )
 
 
 def open_cgroups(
@@ -151,12 +166,11 @@ def open_cgroups(
 
     The name comes from `run_dir`, which one live worker has for itself.
     """
-    name = f"yunhan-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:12]}"
+    name = _name_of(run_dir)
     try:
         if (mount / "cgroup.controllers").exists():
             return CgroupFoldersV2([_open_v2(mount, own, name)])
-        # At the top of each hierarchy: the worker's own place may be another one at its next start.
-        roots = [mount / controller / name for controller in ("memory", "pids", "cpu")]
+        roots = _roots_v1(mount, name)
         for root in roots:
             root.parent.stat()
             root.mkdir(exist_ok=True)
@@ -167,11 +181,76 @@ def open_cgroups(
     return CgroupFoldersV1(roots)
 
 
+def find_meter(pid: int, *, mount: Path = _MOUNT, proc: Path = Path("/proc")) -> GroupMeter | None:
+    """Of the group of a process that somebody else put there, as far as this worker can see it. The caller
+    closes it."""
+    try:
+        lines = _lines(proc / str(pid) / "cgroup")
+    except OSError:
+        return None
+    # number:controllers:path, version 2 with no controllers
+    places = {line.split(":", 2)[1]: line.split(":", 2)[2].lstrip("/") for line in lines}
+    if (mount / "cgroup.controllers").exists():
+        return _meter_of(CgroupFoldersV2, [mount / places.get("", "")])
+    by_controller = {
+        name: mount / name / path for names, path in places.items() for name in names.split(",")
+    }
+    if not {"memory", "cpuacct"} <= by_controller.keys():
+        return None
+    return _meter_of(CgroupFoldersV1, [by_controller["memory"], by_controller["cpuacct"]])
+
+
+def _lines(memberships: Path) -> list[str]:
+    """Of a process: a group's name is any bytes but an end of line. Raises OSError."""
+    return os.fsdecode(memberships.read_bytes()).rstrip("\n").split("\n")
+
+
+def _meter_of(version: type[CgroupFolders], folders: Sequence[Path]) -> GroupMeter | None:
+    files = version(())._figures(folders)  # noqa: SLF001 - of this module
+    return GroupMeter(files) if files.cpu.exists() and files.current.exists() else None
+
+
 def close_cgroups(folders: CgroupFolders) -> None:
     """Remove the worker's folder once its sandboxes are gone. Idempotent."""
     for root in folders._roots:  # noqa: SLF001 - the other half of open_cgroups
         with contextlib.suppress(OSError):
             root.rmdir()
+
+
+def remove_cgroups_of(
+    run_dir: Path, *, mount: Path = _MOUNT, own: Path = Path("/proc/self/cgroup")
+) -> None:
+    """Kill and remove what the dead worker of that run directory left, as far as this worker can see it
+    (version 2: in its own group). Makes nothing; what stays is logged."""
+    name = _name_of(run_dir)
+    with contextlib.suppress(OSError):
+        if (mount / "cgroup.controllers").exists():
+            folders: CgroupFolders = CgroupFoldersV2([_own_group_v2(mount, own) / name])
+        else:
+            folders = CgroupFoldersV1([root for root in _roots_v1(mount, name) if root.is_dir()])
+        folders.sweep()
+        close_cgroups(folders)
+
+
+def _name_of(run_dir: Path) -> str:
+    return f"yunhan-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:12]}"
+
+
+def _roots_v1(mount: Path, name: str) -> list[Path]:
+    """At the top of each hierarchy: the worker's own place may be another one at its next start."""
+    controllers = ["memory", "pids", "cpu"]
+    if not (mount / "cpu" / "cpuacct.usage").exists() and (mount / "cpuacct").is_dir():
+        controllers.append("cpuacct")
+    return [mount / controller / name for controller in controllers]
+
+
+def _own_group_v2(mount: Path, own: Path) -> Path:
+    """The group that the worker was started in. Raises OSError."""
+    line = next((line for line in _lines(own) if line.startswith("0::")), None)
+    if line is None:
+        raise OSError(f"{own} names no group of version 2")
+    group = mount / line.removeprefix("0::").lstrip("/")
+    return group.parent if group.name == "yunhan-worker" else group
 
 
 def _open_v2(mount: Path, own: Path, name: str) -> Path:
@@ -180,10 +259,7 @@ def _open_v2(mount: Path, own: Path, name: str) -> Path:
     A group with controllers for its children may hold no process itself (cgroup-v2, "no internal
     processes"), so the worker moves into a child first.
     """
-    line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
-    group = mount / line.removeprefix("0::").lstrip("/")
-    if group.name == "yunhan-worker":
-        group = group.parent
+    group = _own_group_v2(mount, own)
     controllers = (group / "cgroup.controllers").read_text().split()
     if not {"memory", "pids", "cpu"} <= set(controllers):
         raise OSError("not delegated")

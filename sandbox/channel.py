@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -17,6 +18,9 @@ from sandbox.protocol import FrameParser, encode
 
 # sun_path holds 108 bytes on Linux and 104 on macOS; docker's and bubblewrap's own paths are short.
 CHANNEL_PATH_MAX_BYTES = 100
+# So many frames of one sandbox are handled before everything else gets its turn: one read may hold
+# thousands of small ones. Nothing more is read meanwhile.
+FRAMES_PER_TURN = 32
 
 
 class ChannelPeer(Protocol):
@@ -38,6 +42,8 @@ class Channel(asyncio.Protocol):
         self._parser = parser
         self._peer = peer
         self._transport: asyncio.Transport | None = None
+        self._frames: Iterator[Frame] | None = None
+        """Of the last read, when not all of them were handled."""
         self._aborted = False
         self._writable = asyncio.Event()
         self._writable.set()
@@ -76,12 +82,33 @@ class Channel(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._frames = self._parser.feed(data)
+        self._handle_frames()
+        if self._frames is not None and self._transport is not None:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._handle_frames()
+        if self._frames is not None:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _handle_frames(self) -> None:
+        """The next few of the last read; `_frames` is None after the last one."""
+        frames = self._frames
+        if frames is None:
+            return
         try:
-            for frame in self._parser.feed(data):
-                if self._aborted:
+            for _ in range(FRAMES_PER_TURN):
+                frame = None if self._aborted else next(frames, None)
+                if frame is None:
+                    self._frames = None
                     return
                 self._peer.on_frame(frame)
         except FrameError as error:
+            self._frames = None
             if not self._aborted:
                 self.abort()
                 self._peer.on_frame_error(error)
@@ -94,6 +121,8 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc  # a reset is as good as an end: the process tells why
+        while self._frames is not None:
+            self._handle_frames()  # what came before the end counts, a result above all
         self._transport = None
         self._writable.set()
         self._peer.on_channel_closed()

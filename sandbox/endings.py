@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from sandbox.api import Ending, Fault, OutcomeKind
+from sandbox.api import Ending, Fault, OutcomeKind, Usage
 from sandbox.handle import Exit
+from sandbox.node_command import heap_limit_mb
 
 # V8 writes it before it aborts at its own heap limit; the exit alone is that of any abort.
 _HEAP_LIMIT_TEXT = b"heap out of memory"
@@ -20,12 +21,18 @@ def _ending(kind: OutcomeKind, name: str, message: str) -> Ending:
     return Ending(kind=kind, fault=Fault(name=name, message=message), reusable=False)
 
 
-def timed_out(limit_s: float, doing: str) -> Ending:
-    """`doing` is what took too long, as in "the function"."""
+def timed_out(limit_s: float, doing: str, *, beside: int = 0) -> Ending:
+    """`doing` is what took too long, as in "the function"; `beside` others were under way in its sandbox, of
+    which any may have kept it busy: that cannot be told."""
+    others = (
+        f"; {beside} other{'s' if beside > 1 else ''} ran in the same sandbox, and whose code kept it busy"
+        " is not known"
+    )
     return _ending(
         OutcomeKind.TIMEOUT,
         "Timeout",
-        f"{doing} did not end within its limit of {limit_s:g} s and was stopped",
+        f"{doing} did not end within its limit of {limit_s:g} s and was stopped"
+        + (others if beside else ""),
     )
 
 
@@ -43,6 +50,25 @@ def protocol_error(detail: str) -> Ending:
     )
 
 
+def out_of_memory(memory_mb: int) -> Ending:
+    """Whichever of its processes the limit ended."""
+    return _ending(
+        OutcomeKind.OUT_OF_MEMORY,
+        "OutOfMemory",
+        f"the function used more than its memory limit of {memory_mb} MB",
+    )
+
+
+def heap_full(memory_mb: int) -> Ending:
+    """V8 aborted at its own limit, before the sandbox's."""
+    return _ending(
+        OutcomeKind.OUT_OF_MEMORY,
+        "OutOfMemory",
+        "the function's JavaScript heap is full: it gets"
+        f" {heap_limit_mb(memory_mb)} MB of the memory limit of {memory_mb} MB",
+    )
+
+
 def no_result() -> Ending:
     """The channel is closed although the process lives."""
     return _ending(
@@ -57,24 +83,36 @@ def result_too_large(detail: str) -> Ending:
     return _ending(OutcomeKind.RESULT_TOO_LARGE, "ResultTooLarge", detail)
 
 
-def result_too_deep(*, reusable: bool) -> Ending:
+def result_too_deep(usage: Usage, *, reusable: bool) -> Ending:
     """JSON text that common readers refuse."""
     return Ending(
         kind=OutcomeKind.RESULT_NOT_SERIALIZABLE,
         fault=Fault(name="ResultTooDeep", message="the result is nested deeper than 1024 levels"),
+        usage=usage,
         reusable=reusable,
     )
 
 
+def is_out_of_memory(exit_: Exit) -> bool:
+    """Whether the sandbox's memory limit or V8's own ended it."""
+    return exit_.oom or (exit_.signal is not None and _HEAP_LIMIT_TEXT in exit_.output)
+
+
 def process_gone(exit_: Exit, memory_mb: int) -> Ending:
-    """The process ended before a result, and not because the worker killed it."""
+    """The process ended before a result, and not because the worker killed it.
+
+    SIGKILL without the kernel's word on a memory limit is not provably the function's: the host's killer of
+    processes in need of memory and an operator look the same. So it is ours (a caller may try it again), also
+    when the function killed itself. Every other signal is a crash.
+    """
     if exit_.lost:
         return lost(exit_.lost)
-    if exit_.oom or (exit_.signal is not None and _HEAP_LIMIT_TEXT in exit_.output):
-        return _ending(
-            OutcomeKind.OUT_OF_MEMORY,
-            "OutOfMemory",
-            f"the function used more than its memory limit of {memory_mb} MB",
+    if is_out_of_memory(exit_):
+        return out_of_memory(memory_mb) if exit_.oom else heap_full(memory_mb)
+    if exit_.signal == signal.SIGKILL:
+        return lost(
+            "its process was killed by SIGKILL, for want of memory on the machine, by an operator, or by"
+            " itself"
         )
     if exit_.signal is not None:
         return _ending(

@@ -18,6 +18,8 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
+SHARED = "worker"
+"""What a worker's sandboxes share, in its run directory (`sandbox.run_directory`)."""
 _PREFIX = "sb-"
 _PROC = Path("/proc")
 # Until a killed process is gone it may still write, or have started another one.
@@ -30,11 +32,8 @@ def sandbox_folder(run_dir: Path, sandbox_id: str) -> Path:
     return run_dir / f"{_PREFIX}{sandbox_id}"
 
 
-def sweep(run_dir: Path) -> int:
-    """Remove what a dead worker left in its run directory. Returns how many sandboxes that were.
-
-    Only for a run directory without a live worker.
-    """
+def sweep_sandboxes(run_dir: Path) -> int:
+    """Remove the folders of sandboxes whose worker is dead, and the processes in them; how many."""
     folders = [entry for entry in run_dir.iterdir() if entry.name.startswith(_PREFIX)]
     for folder in folders:
         remove_sandbox_folder(folder)

@@ -8,8 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from sandbox.api import Fault, Limits, LogLevel, LogLine, OutcomeKind, Usage
-from sandbox.frames import Bind, Bound, Call, Frame, FrameError, Hello, Invoke, Log, Reply, Result
+from sandbox.api import Fault, Limits, OutcomeKind, Usage
+from sandbox.frames import (
+    Bind,
+    Bound,
+    Call,
+    Exiting,
+    Frame,
+    FrameError,
+    Grant,
+    Hello,
+    Invoke,
+    Log,
+    Reply,
+    Reserve,
+    Result,
+)
 from sandbox.json_text import JsonError, dump_json, load_json
 
 _SAFE_INTEGER_MAX = 2**53 - 1
@@ -21,7 +35,6 @@ _FAILED_KINDS = {
         OutcomeKind.RESULT_TOO_LARGE,
     )
 }
-_LEVELS = {level.value: level for level in LogLevel}
 _WIRE_LIMITS = {
     "resultMaxBytes": "result_max_bytes",
     "callMaxBytes": "call_max_bytes",
@@ -160,6 +173,14 @@ def _encode_reply(frame: Reply) -> tuple[dict[str, Any], bytes]:
     return {"t": "reply", "id": frame.id, "call": frame.call}, frame.envelope
 
 
+def _decode_grant(header: Mapping[str, Any], _payload: bytes) -> Grant:
+    return Grant(id=_text(header, "id"), call=_integer(header, "call"))
+
+
+def _encode_grant(frame: Grant) -> tuple[dict[str, Any], bytes]:
+    return {"t": "grant", "id": frame.id, "call": frame.call}, b""
+
+
 def _decode_hello(header: Mapping[str, Any], _payload: bytes) -> Hello:
     return Hello(
         protocol=_integer(header, "protocol"),
@@ -175,49 +196,33 @@ def _encode_hello(frame: Hello) -> tuple[dict[str, Any], bytes]:
 def _decode_bound(header: Mapping[str, Any], _payload: bytes) -> Bound:
     if _flag(header, "ok"):
         return Bound(id=_text(header, "id"), load_ms=_figure(header, "loadMs"))
-    return Bound(id=_text(header, "id"), fault=_fault(header))
+    return Bound(id=_text(header, "id"), fault=_fault(header), load_ms=_figure(header, "loadMs"))
 
 
 def _encode_bound(frame: Bound) -> tuple[dict[str, Any], bytes]:
     header: dict[str, Any] = {"t": "bound", "id": frame.id, "ok": frame.fault is None}
-    if frame.fault is None:
-        header["loadMs"] = frame.load_ms
-    else:
+    if frame.fault is not None:
         header["fault"] = _wire_fault(frame.fault)
+    header["loadMs"] = frame.load_ms
     return header, b""
 
 
 def _decode_log(header: Mapping[str, Any], payload: bytes) -> Log:
-    try:
-        rows = load_json(payload)
-    except JsonError as error:
-        raise FrameError("bad_payload", f"log lines are not JSON: {error}") from error
-    if type(rows) is not list:
-        raise FrameError("bad_payload", "log lines are not an array")
-    return Log(
-        id=_text(header, "id"),
-        cut=_flag(header, "cut"),
-        lines=tuple([_log_line(row) for row in rows]),
-    )
-
-
-def _log_line(row: Any) -> LogLine:
-    if type(row) is list and len(row) == 3:
-        level, time_ms, text = row
-        known = _LEVELS.get(level) if type(level) is str else None
-        if (
-            known is not None
-            and type(time_ms) in (int, float)
-            and 0 <= time_ms <= _SAFE_INTEGER_MAX
-            and type(text) is str
-        ):
-            return LogLine(level=known, time_ms=int(time_ms), text=text)
-    raise FrameError("bad_payload", "a log line is not [level, timeMs, text]")
+    return Log(id=_text(header, "id"), cut=_flag(header, "cut"), lines=payload)
 
 
 def _encode_log(frame: Log) -> tuple[dict[str, Any], bytes]:
-    rows = [[line.level.value, line.time_ms, line.text] for line in frame.lines]
-    return {"t": "log", "id": frame.id, "cut": frame.cut}, dump_json(rows)
+    return {"t": "log", "id": frame.id, "cut": frame.cut}, frame.lines
+
+
+def _decode_reserve(header: Mapping[str, Any], _payload: bytes) -> Reserve:
+    return Reserve(
+        id=_text(header, "id"), call=_integer(header, "call"), size=_integer(header, "bytes")
+    )
+
+
+def _encode_reserve(frame: Reserve) -> tuple[dict[str, Any], bytes]:
+    return {"t": "reserve", "id": frame.id, "call": frame.call, "bytes": frame.size}, b""
 
 
 def _decode_call(header: Mapping[str, Any], payload: bytes) -> Call:
@@ -274,30 +279,45 @@ def _encode_result(frame: Result) -> tuple[dict[str, Any], bytes]:
     return header, frame.value
 
 
+def _decode_exiting(header: Mapping[str, Any], _payload: bytes) -> Exiting:
+    code = None if header.get("code") is None else _integer(header, "code")
+    return Exiting(id=_optional_text(header, "id"), code=code)
+
+
+def _encode_exiting(frame: Exiting) -> tuple[dict[str, Any], bytes]:
+    return {"t": "exiting", "id": frame.id, "code": frame.code}, b""
+
+
 Decoder: TypeAlias = Callable[[Mapping[str, Any], bytes], Frame]
 
 WORKER_DECODERS: Mapping[str, Decoder] = {
     "bind": _decode_bind,
     "invoke": _decode_invoke,
     "reply": _decode_reply,
+    "grant": _decode_grant,
 }
 SANDBOX_DECODERS: Mapping[str, Decoder] = {
     "hello": _decode_hello,
     "bound": _decode_bound,
     "log": _decode_log,
+    "reserve": _decode_reserve,
     "call": _decode_call,
     "result": _decode_result,
+    "exiting": _decode_exiting,
 }
 
 _ENCODERS: Mapping[type, Callable[[Any], tuple[dict[str, Any], bytes]]] = {
     Bind: _encode_bind,
     Invoke: _encode_invoke,
     Reply: _encode_reply,
+    Grant: _encode_grant,
     Hello: _encode_hello,
     Bound: _encode_bound,
     Log: _encode_log,
+    Reserve: _encode_reserve,
     Call: _encode_call,
     Result: _encode_result,
+    Exiting: _encode_exiting,
 }
 
 

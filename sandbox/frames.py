@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sandbox.api import Fault, Limits, LogLine, OutcomeKind, Usage
+from sandbox.api import Fault, Limits, OutcomeKind, Usage
 
 PROTOCOL_VERSION = 1
+
+UNGRANTED_MAX_BYTES = 64 * 1024
+"""A call with longer parameters is sent after a `Grant`."""
 
 
 class FrameError(Exception):
@@ -60,6 +63,14 @@ class Reply:
     envelope: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """The answer to a `Reserve`: the call may be sent."""
+
+    id: str
+    call: int
+
+
 # --- sandbox to worker ------------------------------------------------------------------------
 
 
@@ -83,11 +94,20 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """Log lines in order."""
+    """Log lines in order, as `sandbox.log_lines` reads them. `lines` is not looked into here."""
 
     id: str
     cut: bool
-    lines: tuple[LogLine, ...]
+    lines: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """Asks for room for the parameters of a `Call` that is to come, `size` bytes."""
+
+    id: str
+    call: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +122,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exiting:
+    """The process is about to end. `id` is the invocation whose code ends it, None = not known; `code` is its
+    exit code, None = a signal."""
+
+    id: str | None
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """An invocation ended inside the sandbox. `value` is not looked into here."""
 
@@ -113,6 +142,6 @@ class Result:
     recycle: bool = False
 
 
-WorkerFrame: TypeAlias = Bind | Invoke | Reply
-SandboxFrame: TypeAlias = Hello | Bound | Log | Call | Result
+WorkerFrame: TypeAlias = Bind | Invoke | Reply | Grant
+SandboxFrame: TypeAlias = Hello | Bound | Log | Reserve | Call | Exiting | Result
 Frame: TypeAlias = WorkerFrame | SandboxFrame

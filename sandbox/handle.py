@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from sandbox.meter import NO_METER, Meter
+
 OUTPUT_TAIL_BYTES = 16 * 1024
+SIGNAL_BASE = 128
+"""Shells, bubblewrap and engines tell a signal n as the exit code 128 + n."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,17 @@ class ProcessHandle(ABC):
 
     exit_delay_s: ClassVar[float] = 0.3
     """How long after its channel closed the rung may take to see that the process has ended."""
+
+    @property
+    def over(self) -> bool:
+        """True when the process is known to be gone although `wait` has not returned yet: its exit is being
+        found out, and will be told in time."""
+        return False
+
+    @property
+    def meter(self) -> Meter:
+        """What all its processes use together, as far as this rung counts it."""
+        return NO_METER
 
     @abstractmethod
     async def show_code(self, code_dir: Path) -> str:

@@ -39,7 +39,7 @@ class HostProcess:
         try:
             # After the pidfd was opened: what is read is about the process that it stands for,
             # or about a later one, which is then not signalled.
-            proven = cgroup_part in (_PROC / str(pid) / "cgroup").read_text()
+            proven = cgroup_part.encode() in (_PROC / str(pid) / "cgroup").read_bytes()
             signal.pidfd_send_signal(pidfd, 0)
         except OSError:
             proven = False

@@ -31,6 +31,7 @@ _FAILED = 125
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
+_NEW_USERS = 0x10000000
 _QUIET = _MS_NOSUID | _MS_NODEV
 
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
@@ -80,6 +81,11 @@ def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -
 # --- files ------------------------------------------------------------------------------------------
 
 
+def _kept_flags(plan: _Plan, target: str) -> int:
+    """A user namespace may not take back what the file system of the host forbids."""
+    return os.statvfs(target).f_flag & (_QUIET | _MS_NOEXEC) if plan["maps"] else 0
+
+
 def _build_root(plan: _Plan) -> None:
     """A root in memory with nothing but what the plan shows, made ready at `stage`."""
     stage: str = plan["stage"]
@@ -93,7 +99,7 @@ def _build_root(plan: _Plan) -> None:
             os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o444))
         _mount(source, target, "", _MS_BIND)
-        kept_from = _MS_NOEXEC if is_device else _MS_NODEV
+        kept_from = (_MS_NOEXEC if is_device else _MS_NODEV) | _kept_flags(plan, target)
         _mount("none", target, "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | kept_from)
     for target, link in plan["links"]:
         os.symlink(target, stage + link)  # noqa: PTH211
@@ -177,6 +183,25 @@ def _run_node(plan: _Plan, groups: list[int]) -> NoReturn:
     os.execve(command[0], command, plan["environment"])  # noqa: S606 - what the plan is about
 
 
+def _enter_user_namespace(maps: dict[str, str]) -> None:
+    """In it this root may mount; everybody keeps his number. Only a process outside can say so."""
+    reading, writing = os.pipe()
+    outside = os.fork()
+    if outside == 0:
+        os.close(writing)
+        if os.read(reading, 1):
+            for name, ranges in maps.items():
+                with open(f"/proc/{os.getppid()}/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+                    file.write(ranges)
+        os._exit(0)
+    os.close(reading)
+    _call("a user namespace", _libc.unshare, _NEW_USERS)
+    os.write(writing, b"+")
+    os.close(writing)
+    if os.waitpid(outside, 0)[1] != 0:
+        os._exit(_FAILED)  # it has said why
+
+
 # --- the three processes ----------------------------------------------------------------------------
 
 
@@ -221,6 +246,8 @@ def _main() -> NoReturn:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Opened while the host's files can still be seen.
     groups = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["joined"]]
+    if plan["maps"]:
+        _enter_user_namespace(plan["maps"])
     _call("new namespaces", _libc.unshare, plan["namespaces"])
     _build_root(plan)
     reading, writing = os.pipe()
@@ -238,6 +265,6 @@ if __name__ == "__main__":
     try:
         _main()
     except OSError as error:
-        # In whichever of the three: without its part there is no sandbox.
+        # In whichever of them: without its part there is no sandbox.
         os.write(2, f"sandbox launcher: {error.filename or 'error'}: {error.strerror}\n".encode())
         os._exit(_FAILED)

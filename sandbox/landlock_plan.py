@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import resource
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.bubblewrap_command import TMPFS_INSIDE, Bind
@@ -34,7 +34,8 @@ _LINKS = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walls:
     """What is the same for all sandboxes of a worker. `stage` is an empty folder on which each one lays
-    out its root, seen by itself alone; `namespaces` are those of OPTIONAL_NAMESPACES that are there."""
+    out its root, seen by itself alone; `namespaces` are those of OPTIONAL_NAMESPACES that are there; `maps`
+    are `uid_map` and `gid_map` of the user namespace that it is built in, empty = none."""
 
     stage: Path
     abi: int
@@ -42,6 +43,7 @@ class Walls:
     filters: tuple[bytes, ...]
     init_uid: int
     limits: WalledLimits
+    maps: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +58,6 @@ class Inside:
     joined: Sequence[str]
 
 
-def joined_files(groups: Sequence[Path]) -> list[str]:
-    """Where a process of one thread writes 0 to join those control groups.
-
-    In version 1 that is `tasks`: moving itself alone needs no lock over all processes of the machine,
-    for which `cgroup.procs` waits several milliseconds.
-    """
-    return [
-        str(tasks if (tasks := group / "tasks").exists() else group / "cgroup.procs")
-        for group in groups
-    ]
-
-
 def launcher_plan(walls: Walls, inside: Inside, *, worker: int) -> bytes:
     """For the launcher's descriptor. `worker` is the process that starts it, and with which it dies."""
     rules = _rules(walls, inside, deny_tcp="net" not in walls.namespaces)
@@ -79,6 +69,7 @@ def launcher_plan(walls: Walls, inside: Inside, *, worker: int) -> bytes:
             "namespaces": _NEW_MOUNTS
             | _NEW_PROCESSES
             | sum(_OPTIONAL_NAMESPACES[name] for name in walls.namespaces),
+            "maps": dict(walls.maps),
             "stage": str(walls.stage),
             "root_bytes": _ROOT_BYTES,
             "binds": [

@@ -16,6 +16,8 @@ from sandbox.folders import open_to
 from sandbox.handle import Exit, ProcessHandle
 from sandbox.landlock_uids import uid_in_use
 from sandbox.local_process import LocalProcess
+from sandbox.memory_watcher import LookedAt
+from sandbox.meter import Meter
 from sandbox.process_tree import ProcessTree
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class LandlockProcess(ProcessHandle):
         self._uid = uid
         self._view = view
         self._group = group
+        self._meter: Meter = LookedAt() if group is None or group.meter is None else group.meter
         self._on_shown = on_shown
         self._on_removed = on_removed
         self._filling: asyncio.Future[None] | None = None
@@ -57,6 +60,10 @@ class LandlockProcess(ProcessHandle):
     def pid(self) -> int:
         """Of the supervisor."""
         return self._local.pid
+
+    @property
+    def meter(self) -> Meter:
+        return self._meter
 
     async def show_code(self, code_dir: Path) -> str:
         # A thread does not end with its task: `remove` waits for it.
@@ -85,11 +92,7 @@ class LandlockProcess(ProcessHandle):
 
     async def wait(self) -> Exit:
         exit_ = await self._local.wait()
-        killed = exit_.signal is not None
-        oom = self._over_memory or (
-            killed and self._group is not None and self._group.out_of_memory
-        )
-        return dataclasses.replace(exit_, oom=oom)
+        return dataclasses.replace(exit_, oom=self._over_memory or self._meter.out_of_memory())
 
     async def remove(self) -> None:
         if self._removed:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import structlog
+
 from sandbox.api import Sandbox, SandboxError, SandboxSpec, Spawner
+from sandbox.call_budget import CallBudget
 from sandbox.channel import ChannelListener, check_channel_path
 from sandbox.egress.access import EgressAccess
-from sandbox.folders import remove_sandbox_folder, sandbox_folder, sweep
+from sandbox.folders import remove_sandbox_folder, sandbox_folder
 from sandbox.handle import ProcessHandle
 from sandbox.node_runtimes import NodeRuntime, find_node_runtimes
 from sandbox.node_sandbox import NodeSandbox
 from sandbox.orphan_guard import OrphanGuard
+from sandbox.run_directory import RunDirectory
+
+_log = structlog.get_logger(__name__)
 
 CHANNEL = "channel"
 """Name of the channel's socket in a sandbox's folder."""
@@ -27,7 +32,8 @@ _USUAL_ID_LENGTH = 24
 class LocalSpawner(Spawner):
     """A rung says how it launches one process; the rest is here.
 
-    `run_dir` holds the sandboxes' folders; one live worker has it for itself. `bootstrap_dir` is the
+    `run_dir` holds the sandboxes' folders; one live worker has it for itself, from `start` to `stop`,
+    which removes it. `start` also removes those beside it whose worker is dead. `bootstrap_dir` is the
     folder of `index.mjs`. `node_paths` adds executables (`sandbox.node_runtimes.parse_node_paths`).
     `egress` is the only way to the network on rungs that have none; None = no way.
     """
@@ -40,11 +46,12 @@ class LocalSpawner(Spawner):
         node_paths: str = "",
         egress: EgressAccess | None = None,
     ) -> None:
-        self._run_dir = run_dir
+        self._directory = RunDirectory(run_dir, self.rung)
         self._bootstrap_dir = bootstrap_dir.absolute()
         self._node_paths = node_paths
         self._egress = egress
         self._runtimes: Mapping[int, NodeRuntime] = {}
+        self._call_budget = CallBudget()
         self._sandboxes: dict[str, NodeSandbox] = {}
         self._guard = OrphanGuard()
         self._stopped = True
@@ -53,6 +60,9 @@ class LocalSpawner(Spawner):
     async def _make_ready(self, leftovers: int) -> None:
         """Called last in `start`: `leftovers` sandboxes of a dead worker were removed. Raises
         SandboxError when this rung does not work here."""
+
+    async def _make_unready(self) -> None:
+        """The other half of `_make_ready`, also of one that failed: no sandbox is left. Idempotent."""
 
     @abstractmethod
     def _launch(self, folder: Path, runtime: NodeRuntime, spec: SandboxSpec) -> ProcessHandle:
@@ -65,9 +75,13 @@ class LocalSpawner(Spawner):
                 f"the {self.rung} rung needs unix sockets, which this system does not have.",
                 what_next="Run Yunhan on Linux, in WSL or in a container.",
             )
-        swept = await asyncio.to_thread(self._prepare_folders)
-        self._runtimes = await find_node_runtimes(self._node_paths)
-        await self._make_ready(swept)
+        try:
+            swept = await asyncio.to_thread(self._prepare_folders)
+            self._runtimes = await find_node_runtimes(self._node_paths)
+            await self._make_ready(swept)
+        except BaseException:
+            await self._close()
+            raise
         self._stopped = False
 
     async def spawn(self, spec: SandboxSpec) -> Sandbox:
@@ -95,6 +109,7 @@ class LocalSpawner(Spawner):
             spec,
             process,
             egress=self._egress,
+            call_budget=self._call_budget,
             folder=folder,
             on_removed=lambda: self._sandboxes.pop(spec.sandbox_id, None),
         )
@@ -106,10 +121,20 @@ class LocalSpawner(Spawner):
         self._stopped = True
         sandboxes = list(self._sandboxes.values())
         await asyncio.gather(*(sandbox.stop() for sandbox in sandboxes))
-        await asyncio.to_thread(self._guard.stop)
+        await self._close()
+
+    @property
+    def _run_dir(self) -> Path:
+        return self._directory.path
 
     def node_majors(self) -> Sequence[int]:
         return list(self._runtimes)
+
+    async def _close(self) -> None:
+        await asyncio.to_thread(self._guard.stop)
+        await self._make_unready()
+        # Last: by it the next start finds whatever else a worker left that died on its way here.
+        await asyncio.to_thread(self._directory.release)
 
     def _launch_or_close(
         self, folder: Path, runtime: NodeRuntime, spec: SandboxSpec, listener: ChannelListener
@@ -125,26 +150,16 @@ class LocalSpawner(Spawner):
         if not (self._bootstrap_dir / "index.mjs").is_file():
             raise SandboxError(f"{self._bootstrap_dir} has no index.mjs, the sandbox's entry.")
         try:
-            self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._require_own_run_dir()
-            # Resolved: what /proc says about working directories is.
-            self._run_dir = self._run_dir.resolve(strict=True)
-            swept = sweep(self._run_dir)
+            swept = self._directory.acquire()
+            reclaimed = self._directory.reclaim_others()
         except OSError as error:
             raise SandboxError(
                 f"the run directory {self._run_dir} is not usable: {error.strerror}.",
                 what_next="It must be a directory that this user can write.",
             ) from error
+        if reclaimed:
+            _log.info(
+                "run_dirs_of_dead_workers_removed", run_dirs=[str(path) for path in reclaimed]
+            )
         check_channel_path(sandbox_folder(self._run_dir, "x" * _USUAL_ID_LENGTH) / CHANNEL)
         return swept
-
-    def _require_own_run_dir(self) -> None:
-        """Its path can be guessed and its parent may be open to all: somebody else's folder or link in
-        its place would give them our sockets, and us their files to sweep."""
-        found = self._run_dir.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise SandboxError(
-                f"{self._run_dir} is not a directory of this user.",
-                what_next="Remove it, or set TMPDIR to a directory that only this user can write.",
-            )
-        self._run_dir.chmod(0o700)

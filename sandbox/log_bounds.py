@@ -15,6 +15,17 @@ class LogBounds:
         self._line_max_bytes = limits.log_line_max_bytes
         self._lines_left = limits.log_lines_max
         self._bytes_left = limits.log_max_bytes
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """A line did not fit: nothing fits any more."""
+        return self._closed
+
+    @property
+    def lines_wanted(self) -> int:
+        """More lines than this need not be given to `admit`: the last one is enough to cut the log."""
+        return 0 if self._closed else self._lines_left + 1
 
     def admit(self, lines: Sequence[LogLine]) -> tuple[Sequence[LogLine], bool]:
         """The lines that fit, and whether anything was cut.
@@ -30,7 +41,7 @@ class LogBounds:
                 size, cut = self._line_max_bytes, True
                 line = replace(line, text=cut_utf8(line.text, size))  # noqa: PLW2901
             if self._lines_left <= 0 or size > self._bytes_left:
-                self._lines_left = 0
+                self._closed, self._lines_left = True, 0
                 return admitted, True
             self._lines_left -= 1
             self._bytes_left -= size

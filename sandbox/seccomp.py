@@ -38,6 +38,8 @@ _NAMESPACE_FLAGS = 0x7E020080  # CLONE_NEW{USER,PID,NET,IPC,UTS,CGROUP}, NEWNS, 
 _SET_ID_BITS = 0o6000
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
 _AF_UNIX = 1
+# SO_SNDBUF, SO_RCVBUF: what a watcher of memory counts for each socket would be too little.
+_BUFFER_SIZES = (7, 8)
 _TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _PERSONALITIES = (0, 0xFFFFFFFF)  # the usual one, and the question which one it is
 
@@ -126,6 +128,7 @@ def _refuse_bits(argument: int, bits: int) -> list[_Step]:
 _BY_ARGUMENT: dict[str, Callable[[], list[_Step]]] = {
     "socket": lambda: _require_one_of(0, _FAMILIES, errno.EAFNOSUPPORT),
     "socketpair": lambda: _require_one_of(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
+    "setsockopt": lambda: _refuse_one_of(2, _BUFFER_SIZES),
     "personality": lambda: _require_one_of(0, _PERSONALITIES, errno.EPERM),
     "clone": lambda: _refuse_bits(0, _NAMESPACE_FLAGS),
     "ioctl": lambda: _refuse_one_of(1, _TERMINAL_INJECTION),

@@ -84,6 +84,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "shmget": (29, 194),
     "socket": (41, 198),
     "socketpair": (53, 199),
+    "setsockopt": (54, 208),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "sysfs": (139, None),

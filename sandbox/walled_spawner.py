@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sandbox.api import SandboxError, SandboxSpec
@@ -11,7 +11,8 @@ from sandbox.cgroups import Cgroup, CgroupFolders, GroupLimits, close_cgroups, o
 from sandbox.code_view import sweep_views
 from sandbox.egress.access import EgressAccess
 from sandbox.local_spawner import LocalSpawner
-from sandbox.memory_watcher import MemoryWatcher, Watched
+from sandbox.memory_watcher import LookedAt, MemoryWatcher, Watched
+from sandbox.meter import Meter
 from sandbox.walled_limits import WalledLimits
 
 _MIB = 1024 * 1024
@@ -43,10 +44,24 @@ class WalledSpawner(LocalSpawner):
         self._groups: CgroupFolders | None = None
         self._watcher = MemoryWatcher()
 
-    async def stop(self) -> None:
-        await super().stop()
+    async def _make_unready(self) -> None:
         await self._watcher.stop()
-        self._close_groups()
+        if self._groups is not None:
+            close_cgroups(self._groups)
+            self._groups = None
+
+    @property
+    def weaknesses(self) -> Sequence[str]:
+        if self._groups is not None:
+            return ()
+        watched = (
+            "No control groups can be written here: a watcher looks at memory several times a second, between"
+            " two looks a function may take more than its limit; what the kernel keeps for it (sockets,"
+            f" pipes) is bounded by {self._limits.pids} processes and threads with {self._limits.open_files}"
+            " open files each and by that watcher; nothing shares processor time out, and bills"
+            " estimate that of child processes."
+        )
+        return (watched,)
 
     @property
     def _limits_by(self) -> str:
@@ -63,14 +78,15 @@ class WalledSpawner(LocalSpawner):
                 f"the directory {self._views_dir} is not usable: {error.strerror}.",
                 what_next="It must be a directory that this user can write.",
             ) from error
+        self._limits = self._limits.allowed_here()
         groups = open_cgroups(self._run_dir)
-        if groups is None:
-            return 0
-        swept = groups.sweep()
-        if self._use_cgroups:
+        swept = 0 if groups is None else groups.sweep()
+        if groups is not None and self._use_cgroups:
             self._groups = groups
-        else:
+            return swept
+        if groups is not None:
             close_cgroups(groups)
+        self._limits = self._limits.without_groups()
         return swept
 
     def _make_group(self, spec: SandboxSpec) -> Cgroup | None:
@@ -82,19 +98,23 @@ class WalledSpawner(LocalSpawner):
         return self._groups.make(spec.sandbox_id, limits)
 
     def _watch(
-        self, pid: int, spec: SandboxSpec, on_exceeded: Callable[[], None], *, beside: int = 0
+        self,
+        pid: int,
+        spec: SandboxSpec,
+        on_exceeded: Callable[[], None],
+        meter: Meter,
+        *,
+        beside: int = 0,
     ) -> None:
-        """`beside` are bytes that what we put around Node uses itself."""
+        """Where no group does it. `beside` are bytes that what we put around Node uses itself."""
+        if not isinstance(meter, LookedAt):
+            return
         self._watcher.add(
             Watched(
                 pid=pid,
                 memory_bytes=spec.memory_mb * _MIB + beside,
                 tmpfs=TMPFS_INSIDE,
                 on_exceeded=on_exceeded,
+                on_look=meter.saw,
             )
         )
-
-    def _close_groups(self) -> None:
-        if self._groups is not None:
-            close_cgroups(self._groups)
-            self._groups = None

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from sandbox.api import SandboxError
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
-from sandbox.spawners.docker_build import ensure_image
+from sandbox.spawners.docker_build import ensure_images
 from sandbox.spawners.docker_engine import DockerEngine
 from sandbox.spawners.docker_fitness import check_engine, engine_url
 from sandbox.spawners.docker_image import SCRATCH
@@ -23,9 +23,10 @@ async def build(docker_host: str, base: str, node_paths: str) -> None:
     engine = DockerEngine(engine_url(docker_host))
     try:
         check_engine(await engine.open(), engine.url)
-        for runtime in (await find_node_runtimes(node_paths)).values():
-            tag = await ensure_image(engine, runtime, bootstrap_dir(), base)
-            print(f"{tag} (Node.js {runtime.version})")
+        runtimes = await find_node_runtimes(node_paths)
+        images = await ensure_images(engine, runtimes, bootstrap_dir(), base)
+        for major, tag in images.items():
+            print(f"{tag} (Node.js {runtimes[major].version})")
     finally:
         await engine.close()
 

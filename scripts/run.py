@@ -83,7 +83,7 @@ def main() -> int:
             print(f"HTTP triggers  {triggers['PathEndpoint']}/http/page", flush=True)
             if once:
                 return stop(program, settings)
-            return serve(program)
+            return serve(program, settings)
     except CliError as error:
         error.show()
         return error.exit_code
@@ -188,7 +188,12 @@ def show_first_call(client: ManagementClient, space_id: str) -> None:
         raise CliError(f"hello ended as {answer['outcome']}: {answer['error']['message']}")
     result = json.dumps(answer["result"], ensure_ascii=False, separators=(",", ":"))
     run_ms = answer["bill"]["runMs"]
-    print(f"hello → {result}            {run_ms:.1f} ms, its own Node.js process")
+    server = client.call("YunhanDescribeServer")
+    walls = "" if server["Isolates"] else ", which isolates nothing (yunhan doctor)"
+    print(
+        f"hello → {result}            {run_ms:.1f} ms, its own Node.js process"
+        f" on rung {server['Rung']}{walls}"
+    )
     for line in wait_for_lines(client, space_id, answer["requestId"]):
         print(f"  {line.level:<5} {line.text}")
 
@@ -205,10 +210,18 @@ def wait_for_lines(client: ManagementClient, space_id: str, request_id: str) -> 
     raise CliError(f"the log of request {request_id} did not appear in {LOG_TIMEOUT_S:.0f} s.")
 
 
-def serve(program: subprocess.Popen[bytes]) -> int:
+def serve(program: subprocess.Popen[bytes], settings: Settings) -> int:
     """Wait for the program's end; each Ctrl-C is passed on (the second one kills)."""
+    told = False
 
     def pass_on(number: int, _frame: Any) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            say(
+                f"stopping: waits up to {settings.drain_grace_s:g} s for running calls;"
+                " Ctrl-C again ends it at once"
+            )
         program.send_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

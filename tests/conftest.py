@@ -7,6 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# Hooks: a session says who it is to the kernel.
+from tests.escape.statement import pytest_report_header, pytest_terminal_summary  # noqa: F401
+
+settings.register_profile("yunhan", deadline=None)  # no test says how fast a machine is
+settings.load_profile("yunhan")
 
 
 @pytest.fixture(autouse=True)

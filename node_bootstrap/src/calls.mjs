@@ -3,6 +3,8 @@ import { JSONParse, JSONStringify, NativePromise, bufferByteLength } from './pri
 
 const METHOD_MAX_LENGTH = 256;
 const USER_ID_MAX_LENGTH = 1024;
+/** PROTOCOL.md: longer parameters are sent when the worker has room for them. */
+const UNGRANTED_MAX_BYTES = 64 * 1024;
 
 /** A call that was refused here, before it left the sandbox. */
 class CallError extends Error {
@@ -17,7 +19,7 @@ export class Calls {
   #channel;
   #scope;
   #limits = null;
-  #open = { __proto__: null }; // by number: {owner, resolve, reject}
+  #open = { __proto__: null }; // by number: {owner, resolve, reject, grant}
   #count = 0;
   #last = 0;
 
@@ -56,12 +58,19 @@ export class Calls {
     }
     this.#count += 1;
     const number = (this.#last += 1);
-    const entry = { __proto__: null, owner, resolve: null, reject: null };
+    const entry = { __proto__: null, owner, resolve: null, reject: null, grant: null };
     const answered = new NativePromise((resolve, reject) => {
       entry.resolve = resolve;
       entry.reject = reject;
     });
     this.#open[number] = entry;
+    if (bytes > UNGRANTED_MAX_BYTES) {
+      const granted = new NativePromise((resolve) => {
+        entry.grant = resolve;
+      });
+      this.#channel.send({ __proto__: null, t: 'reserve', id: owner.id, call: number, bytes });
+      await granted; // for ever, when the invocation ends meanwhile
+    }
     // One at a time: the queue of the channel must not hold the text of every call.
     while (this.#channel.congested) await this.#channel.drained();
     if (owner.ended) return answered; // while it waited: like every call that it leaves behind
@@ -69,6 +78,13 @@ export class Calls {
     if (userId !== undefined) header.userId = userId;
     this.#channel.send(header, payload);
     return answered;
+  }
+
+  /**
+   * Takes a `grant` frame. One for a call that is not known (its invocation has ended) is ignored.
+   */
+  grant(number) {
+    this.#open[number]?.grant?.();
   }
 
   /**

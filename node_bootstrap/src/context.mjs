@@ -51,12 +51,15 @@ export class Contexts {
     return [triggerPath === undefined ? args : withRemainder(args, triggerPath), context];
   }
 
-  /** Functions, not methods: people take them out of it. */
+  /**
+   * Functions, not methods: people take them out of it. They write for the invocation that got them
+   * and for no other: its log is closed when it has ended.
+   */
   #logger(invocation) {
     const logger = {};
     for (let i = 0; i < LEVELS.length; i += 1) {
       const level = LEVELS[i];
-      logger[level] = (...args) => this.#scope.payer(invocation)?.log.write(level, args);
+      logger[level] = (...args) => invocation.log.write(level, args);
     }
     return logger;
   }

@@ -6,6 +6,7 @@
 import net from 'node:net';
 import { adopt, feed } from './egress_adopt.mjs';
 import { connectError, lookupError } from './egress_errors.mjs';
+import { guardInterfaces } from './egress_interfaces.mjs';
 import { guardDatagrams, guardLookup, isSystemLookup } from './egress_names.mjs';
 import { asciiHost, openTunnel } from './egress_tunnel.mjs';
 import { ReflectApply } from './primordials.mjs';
@@ -43,6 +44,7 @@ export function guardTheRest() {
   guarded = true;
   guardLookup();
   guardDatagrams();
+  guardInterfaces();
 }
 
 function isDialable({ path, port, host, lookup, localAddress }) {

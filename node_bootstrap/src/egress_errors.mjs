@@ -4,7 +4,6 @@ import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 const UV_ENOTFOUND = -3008; // uv.h: UV_EAI_NONAME; Node calls it ENOTFOUND
 const CODE = /^E[A-Z0-9_]{1,30}$/;
-const HOW_TO_ALLOW = 'an operator can allow it with YUNHAN_EGRESS_ALLOW';
 
 /** A name that does not exist, or cannot be one. */
 export function lookupError(hostname) {
@@ -35,8 +34,8 @@ export function answerError(status, headers, host, port) {
   if (code === 'ENOTFOUND') return lookupError(host);
   // Of what was allowed and failed the code says all, as in Node's own messages.
   let reason = status === 502 ? undefined : headers['x-egress-reason'];
+  // The worker says what an operator can do about it: it knows the mode and the rules.
   if (status === 403) reason = `refused by policy: ${reason || 'not a public address'}`;
-  if (status === 403 && !reason.includes('YUNHAN_EGRESS_ALLOW')) reason += `; ${HOW_TO_ALLOW}`;
   if (named === undefined) reason = `the egress proxy answered ${status}`;
   return connectError(code, headers['x-egress-address'] ?? host, port, reason);
 }

@@ -1,6 +1,7 @@
 // Turns whatever was thrown into a fault: plain, bounded text, without ever throwing itself.
 import { fileURLToPath } from 'node:url';
 import {
+  ArrayIsArray,
   StringOf,
   cutText,
   inspect,
@@ -14,9 +15,11 @@ const CODE_MAX_BYTES = 1024;
 const MESSAGE_MAX_BYTES = 8 * 1024;
 const STACK_MAX_BYTES = 16 * 1024;
 const CAUSES_MAX = 5;
+const INNER_MAX = 5; // errors shown of an AggregateError
 
 const HOME = new URL('.', import.meta.url); // .../node_bootstrap/src/
 const OWN_FRAMES = [HOME.href, fileURLToPath(HOME), new URL('../index.mjs', HOME).href];
+const OWN_FOLDERS = [fileURLToPath(new URL('..', HOME)), new URL('..', HOME).href];
 const OWN_REQUIRER = `\n- ${fileURLToPath(new URL('loader.mjs', HOME))}`;
 const NODE_FRAMES = ['(node:', 'at node:', 'at async node:', '(<anonymous>)'];
 
@@ -51,6 +54,27 @@ export function shrinkFault(fault) {
   };
 }
 
+/**
+ * What an invocation may know of an error that was nobody's and ended its process: where it came
+ * from. Its text may be about another invocation.
+ */
+export function withoutText(thrown) {
+  const { stack } = toFault(thrown);
+  const name = 'UncaughtError';
+  const message =
+    'an error outside of any invocation (in work from the load of the module, or left over) ended' +
+    ' this process; its text is not shown, it may be about another call';
+  let frames = '';
+  for (let start = 0; start < stack.length;) {
+    const found = stringIndexOf(stack, '\n', start);
+    const end = found === -1 ? stack.length : found;
+    const line = stringSlice(stack, start, end);
+    start = end + 1;
+    if (isFrame(line)) frames += `\n${line}`;
+  }
+  return { __proto__: null, name, message, stack: `${name}: ${message}${frames}` };
+}
+
 /** What a log entry says about it: the stack, or the text where there is none. */
 export function describe(thrown) {
   const fault = toFault(thrown);
@@ -79,16 +103,40 @@ function codeOf(thrown) {
   return typeof code === 'string' || typeof code === 'number' ? `${code}` : '';
 }
 
-/** The stack, then the stacks of its causes. */
+/** The stack with its inner errors, then those of its causes. */
 function stackOf(thrown) {
-  let text = withoutOwnFrames(read(thrown, 'stack'));
+  let text = withoutOwnFrames(read(thrown, 'stack')) + innerErrorsOf(thrown);
   let cause = read(thrown, 'cause');
   for (let depth = 0; depth < CAUSES_MAX && cause !== undefined && cause !== null; depth += 1) {
-    const stack = withoutOwnFrames(read(cause, 'stack'));
-    text += `\nCaused by: ${stack !== '' ? stack : `${nameOf(cause)}: ${messageOf(cause)}`}`;
+    text += `\nCaused by: ${stackOrText(cause)}${innerErrorsOf(cause)}`;
     cause = read(cause, 'cause');
   }
   return text;
+}
+
+/** The first ones of `errors`, as an AggregateError has them (Promise.any, connections that fail). */
+function innerErrorsOf(thrown) {
+  const errors = read(thrown, 'errors');
+  const count = isArray(errors) ? read(errors, 'length') : 0;
+  let text = '';
+  for (let i = 0; i < count && i < INNER_MAX; i += 1) {
+    text += `\nInner error ${i + 1} of ${count}: ${stackOrText(read(errors, i))}`;
+  }
+  return text;
+}
+
+function stackOrText(thrown) {
+  const stack = withoutOwnFrames(read(thrown, 'stack'));
+  return stack !== '' ? stack : `${nameOf(thrown)}: ${messageOf(thrown)}`;
+}
+
+/** Throws not even for a revoked proxy. */
+function isArray(value) {
+  try {
+    return ArrayIsArray(value);
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -131,16 +179,27 @@ function withoutOwnFrames(stack) {
 
 /** A printed text, in which errors may stand with their stacks, without the bootstrap's frames. */
 export function hideOwnFrames(text) {
-  if (!containsAny(text, OWN_FRAMES)) return text;
+  if (!containsAny(text, OWN_FOLDERS)) return text;
   let kept = '';
   for (let start = 0; start < text.length;) {
     const found = stringIndexOf(text, '\n', start);
     const end = found === -1 ? text.length : found;
     const line = stringSlice(text, start, end);
     start = end + 1;
-    if (!(stringIndexOf(line, '    at ') !== -1 && containsAny(line, OWN_FRAMES))) kept += `\n${line}`;
+    if (!isOwnFrame(line)) kept += `\n${line}`;
   }
   return stringSlice(kept, 1);
+}
+
+/**
+ * Whether a printed line is one of the bootstrap's frames, and nothing else. inspect indents and
+ * quotes them; text that has a whole stack in one line (JSON) is the author's.
+ */
+export function isOwnFrame(line) {
+  if (!containsAny(line, OWN_FRAMES)) return false;
+  let start = 0;
+  while (start < line.length && stringIndexOf(` '"\``, line[start]) !== -1) start += 1;
+  return stringSlice(line, start, start + 3) === 'at ';
 }
 
 /** Node lists the files that led to a missing module in the message; the first of them is ours. */

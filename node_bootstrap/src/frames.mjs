@@ -171,6 +171,10 @@ const LIMITS = [
   'logMaxBytes',
 ];
 
+function isAboutCall(header) {
+  return isText(header.id) && isNumber(header.call);
+}
+
 /** What the worker may send. */
 const SHAPES = {
   __proto__: null,
@@ -183,7 +187,8 @@ const SHAPES = {
     return true;
   },
   invoke: (header) => isText(header.id) && isObject(header.env) && isNumber(header.timeoutMs),
-  reply: (header) => isText(header.id) && isNumber(header.call),
+  reply: isAboutCall,
+  grant: isAboutCall,
 };
 
 const isText = (value) => typeof value === 'string';

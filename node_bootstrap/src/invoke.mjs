@@ -144,7 +144,8 @@ export class Runner {
       JSONStringify(fault).length > FAULT_ESCAPED_MAX_BYTES ? shrinkFault(fault) : fault;
     const { id } = invocation;
     if (invocation.loading) {
-      this.#end(invocation, { __proto__: null, t: 'bound', id, ok: false, fault: fitting });
+      const loadMs = elapsedMs(invocation);
+      this.#end(invocation, { __proto__: null, t: 'bound', id, ok: false, fault: fitting, loadMs });
       return;
     }
     const failed = { __proto__: null, t: 'result', id, ok: false, kind, fault: fitting };

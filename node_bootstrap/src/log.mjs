@@ -1,5 +1,5 @@
 // The log of one invocation: bounded, sent in batches, closed with the invocation.
-import { hideOwnFrames, messageOf } from './errors.mjs';
+import { hideOwnFrames, isOwnFrame, messageOf } from './errors.mjs';
 import {
   DateNow,
   JSONStringify,
@@ -58,7 +58,8 @@ export class InvocationLog {
     if (this.#closed) return;
     let start = 0;
     for (let end = stringIndexOf(text, '\n'); end !== -1; end = stringIndexOf(text, '\n', start)) {
-      this.#append(level, this.#joined(level, text, start, end));
+      const line = this.#joined(level, text, start, end);
+      if (!isOwnFrame(line)) this.#append(level, line); // loggers print stacks to the streams
       this.#partial[level] = '';
       if (this.#full()) return;
       start = end + 1;
@@ -146,9 +147,11 @@ export class InvocationLog {
 
 /** util.format for hostile values. */
 export const formatSafely = (args) =>
-  args.length === 1 && typeof args[0] === 'string'
-    ? args[0]
-    : hideOwnFrames(printed(() => ReflectApply(format, undefined, args)));
+  hideOwnFrames(
+    args.length === 1 && typeof args[0] === 'string'
+      ? args[0] // the usual case, and what util.format would give
+      : printed(() => ReflectApply(format, undefined, args)),
+  );
 
 /** `print()`, or a note in its place: getters, inspectors, proxies of user code may throw. */
 export function printed(print) {

@@ -46,9 +46,8 @@ export const { format, inspect } = util;
 export const { writeSync } = fs;
 export const now = performance.now.bind(performance);
 export const later = setImmediate;
-export const cpuUsage = process.cpuUsage.bind(process);
 const rss = process.memoryUsage.rss.bind(process.memoryUsage);
-const resourceUsage = process.resourceUsage.bind(process);
+export const resourceUsage = process.resourceUsage.bind(process);
 
 /** Resident memory of the process; its peak where /proc cannot be read. */
 export function residentBytes() {
@@ -58,6 +57,8 @@ export function residentBytes() {
     return resourceUsage().maxRSS * 1024;
   }
 }
+
+export const abort = process.abort.bind(process);
 
 /** Ends the process without running anybody's `exit` listeners. */
 export const exitNow = process.reallyExit.bind(process);

@@ -1,9 +1,11 @@
 // The process around the function: its environment, and what ends it.
-import { describe } from './errors.mjs';
-import { exitNow } from './primordials.mjs';
+import { describe, withoutText } from './errors.mjs';
+import { abort, exitNow } from './primordials.mjs';
 
 /** The exit code after an error that nobody caught. */
 const UNCAUGHT_EXIT = 70;
+/** Of the number that `process.exit` is given the system keeps these. */
+const EXIT_CODE_BITS = 0xff;
 
 /** Removes what is ours from the environment. Returns the channel's path. */
 export function takeEnvironment() {
@@ -21,7 +23,9 @@ export function takeEnvironment() {
  * - The running code belongs to an invocation under way (or to the load): it gets the error in its
  *   log and fails with `recycle`; then the process ends, because its state is unknown. Neighbours
  *   are lost with it.
- * - It cannot be told whose it is while several run: none is blamed, the process ends.
+ * - It is nobody's (work from the load of the module, or in no context) while exactly one runs: that
+ *   one fails in the same way, and learns where the error came from but not its text.
+ * - It is nobody's while several run: none is blamed, the process ends.
  * - Nothing is under way, and no invocation left it behind: the process ends quietly.
  * - An *exception* of work that an ended invocation left behind: what runs, or comes next, ends as it
  *   would, but is the last here. Ending the process would fail it: in a paused sandbox a timer that
@@ -32,14 +36,22 @@ export function takeEnvironment() {
  */
 export function installProcessHandlers(channel, scope, runner) {
   const listeners = process.listenerCount.bind(process);
+  /** The last frame: who ends the process, and by which code (null = by a signal). */
+  const tell = (id, code) => {
+    scope.flushLogs();
+    channel.send({ __proto__: null, t: 'exiting', id, code });
+    channel.flush();
+  };
   const end = (error) => {
     const invocation = scope.current();
     if (invocation !== null) {
       invocation.log.writeText('error', `Uncaught ${describe(error)}`);
       runner.fail(invocation, error, true);
+    } else {
+      const hit = scope.sole();
+      if (hit !== null) runner.fail(hit, withoutText(error), true);
     }
-    scope.flushLogs();
-    channel.flush();
+    tell(invocation === null ? null : invocation.id, UNCAUGHT_EXIT);
     exitNow(UNCAUGHT_EXIT);
   };
   process.on('uncaughtException', (error) => {
@@ -50,9 +62,10 @@ export function installProcessHandlers(channel, scope, runner) {
   process.on('unhandledRejection', (reason) => {
     if (listeners('unhandledRejection') === 1 && !scope.late) end(reason);
   });
-  // process.exit() by the function. The worker sees the exit code; the log lines must not be lost.
-  process.on('exit', () => {
-    scope.flushLogs();
-    channel.flush();
-  });
+  // process.exit() by the function: its log lines must not be lost.
+  process.on('exit', (code) => tell(scope.author, code & EXIT_CODE_BITS));
+  process.abort = () => {
+    tell(scope.author, null);
+    abort();
+  };
 }

@@ -9,7 +9,7 @@ class Invocation {
   log;
   ended = false;
   startedMs = 0;
-  cpuStart = null; // process.cpuUsage() at the start
+  usageStart = null; // process.resourceUsage() at the start
   shared = false; // another one ran at the same time: the process's cpu time is not its own
 
   constructor(id, loading, log) {
@@ -24,6 +24,7 @@ export class Scope {
   #store;
   #active = { __proto__: null };
   #count = 0;
+  #loading = null; // the load of the module, while it is under way: nothing else is then
 
   constructor() {
     const storage = new AsyncLocalStorage();
@@ -45,6 +46,7 @@ export class Scope {
     const invocation = new Invocation(id, loading, new InvocationLog(id, limits, send));
     this.#active[id] = invocation;
     this.#count += 1;
+    if (loading) this.#loading = invocation;
     return invocation;
   }
 
@@ -60,19 +62,36 @@ export class Scope {
     invocation.ended = true;
     delete this.#active[invocation.id];
     this.#count -= 1;
+    if (invocation.loading) this.#loading = null;
   }
 
   /**
-   * Whose the running code is, or null. Code without an invocation, and what was started while the
-   * module loaded (a connection pool, an interval), belongs to the one that is under way if there
-   * is exactly one. Work left over from an invocation that has ended belongs to nobody, least of
-   * all to its successor.
+   * Whose the running code is, or null. Work left over from an invocation that has ended belongs to
+   * nobody, least of all to its successor. Nor does what was started while the module loaded (an
+   * interval, the events of a connection) or what runs in no context (finalizers): an invocation
+   * may have handed its work to it, so not even the only one under way is credited with it. During
+   * the load nothing else runs, and all is the load's.
    */
   current() {
     const own = this.#store();
-    if (own !== undefined && !own.ended) return own;
-    if (own !== undefined && !own.loading) return null;
-    return this.#sole();
+    if (own === undefined) return this.#loading;
+    return own.ended ? null : own;
+  }
+
+  /** The one invocation under way, or null: what ends the process ends it, whoever caused that. */
+  sole() {
+    if (this.#count !== 1) return null;
+    for (const id in this.#active) return this.#active[id];
+    return null;
+  }
+
+  /**
+   * The id of the invocation that started the running code, ended or not, for the end of the process; null
+   * for what the load of the module left running, and for what runs in no context.
+   */
+  get author() {
+    const own = this.#store() ?? this.#loading;
+    return own === null || (own.ended && own.loading) ? null : own.id;
   }
 
   /** True when the running code was started by an invocation that has ended. */
@@ -99,11 +118,5 @@ export class Scope {
   /** Marks all that run now as sharing the process. */
   share() {
     for (const id in this.#active) this.#active[id].shared = true;
-  }
-
-  #sole() {
-    if (this.#count !== 1) return null;
-    for (const id in this.#active) return this.#active[id];
-    return null;
   }
 }

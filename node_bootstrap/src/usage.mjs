@@ -1,7 +1,8 @@
-// What an invocation uses: time, processor, memory.
-import { MathRound, cpuUsage, now, residentBytes } from './primordials.mjs';
+// What an invocation uses in this process: time, processor, memory.
+import { MathRound, now, residentBytes, resourceUsage } from './primordials.mjs';
 
 const MIB = 1024 * 1024;
+const KIB_PER_MIB = 1024;
 const RESIDENT_ALWAYS_FROM_MS = 1;
 const RESIDENT_AGE_MAX_MS = 50;
 
@@ -9,8 +10,8 @@ let resident = { mb: 0, readMs: -Infinity };
 
 /** Takes the values at the start. */
 export function startUsage(invocation, scope) {
-  if (scope.count === 1) invocation.cpuStart = cpuUsage();
-  else scope.share();
+  if (scope.count !== 1) scope.share();
+  invocation.usageStart = resourceUsage();
   invocation.startedMs = now();
 }
 
@@ -19,10 +20,15 @@ export const elapsedMs = (invocation) => rounded(now() - invocation.startedMs);
 /** The figures of a result. cpuMs is known only when the invocation had the process to itself. */
 export function usageOf(invocation) {
   const runMs = elapsedMs(invocation);
-  const alone = invocation.cpuStart !== null && !invocation.shared;
-  const cpu = alone ? cpuUsage(invocation.cpuStart) : null;
-  const cpuMs = cpu === null ? null : (cpu.user + cpu.system) / 1000;
-  return { __proto__: null, runMs, cpuMs, rssMb: residentMb(runMs) };
+  const start = invocation.usageStart;
+  const end = resourceUsage();
+  const cpuUs =
+    end.userCPUTime - start.userCPUTime + (end.systemCPUTime - start.systemCPUTime);
+  const cpuMs = invocation.shared ? null : cpuUs / 1000;
+  // The most that the process ever had is this invocation's when it rose; else it is not known.
+  const rssMb =
+    end.maxRSS > start.maxRSS ? rounded(end.maxRSS / KIB_PER_MIB) : residentMb(runMs);
+  return { __proto__: null, runMs, cpuMs, rssMb };
 }
 
 /** Reading it costs a quarter of a trivial call, which cannot change it: then it may be old. */

@@ -134,6 +134,28 @@ test('large calls wait for the worker instead of piling up', async (t) => {
   assert.equal((await worker.outcome(id)).value.result, 1);
 });
 
+test('a long call is sent when the worker has room for it, a short one at once', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  worker.replies = () => ({ success: true, data: 1 });
+  worker.grants = false;
+  const id = worker.begin({ do: 'bigCall', length: 70_000 });
+  const asked = await worker.frame('reserve', id);
+  assert.ok(asked.bytes > 70_000);
+  // Others do not wait for it, nor does the end of an invocation.
+  assert.equal((await worker.invoke({ do: 'bigCall', length: 60_000 })).value.result, 1);
+  const left = await worker.invoke({ do: 'leaveBigCall', length: 70_000 });
+  const late = await worker.frame('reserve', left.result.id);
+  worker.grant(late);
+  worker.grant({ id: 'x', call: 99 });
+  worker.grant(asked);
+  assert.equal((await worker.outcome(id)).value.result, 1);
+  const long = worker.frames.filter((frame) => frame.t === 'call' && frame.payload.length > 65536);
+  assert.deepEqual(
+    long.map(({ call, payload }) => [call, payload.length]),
+    [[asked.call, asked.bytes]],
+  );
+});
+
 test('a kept ctx acts for the running invocation, never for the ended one', async (t) => {
   const worker = await sandbox(t, 'probe');
   worker.replies = (frame) => ({ success: true, data: frame.id });

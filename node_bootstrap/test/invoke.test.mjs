@@ -192,8 +192,47 @@ for (const code of [0, 1, 42]) {
     assert.equal(worker.logs(id).length, 51);
     assert.deepEqual(worker.logs(id).at(-1), ['info', 'no line feed']);
     assert.ok(!worker.frames.some((frame) => frame.t === 'result'));
+    assert.deepEqual(farewell(worker), [id, code]);
   });
 }
+
+/** Who ended the process and how, as its last frame says. */
+function farewell(worker) {
+  const last = worker.frames.at(-1);
+  assert.equal(last.t, 'exiting');
+  return [last.id, last.code];
+}
+
+for (const [code, told] of [
+  ['process.exit(-1)', 255],
+  ['process.exit("3")', 3],
+  ['setTimeout(() => process.exit(9), 1); return new Promise(() => {})', 9],
+]) {
+  test(`of several the one that calls ${code} is named`, async (t) => {
+    const worker = await sandbox(t, 'probe');
+    worker.begin({ do: 'wait', name: 'n' });
+    const id = worker.begin({ do: 'value', code: `(() => { ${code} })()` });
+    assert.equal((await worker.exited).code, told);
+    assert.deepEqual(farewell(worker), [id, told]);
+  });
+}
+
+test('process.abort names who calls it', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  worker.begin({ do: 'wait', name: 'n' });
+  const id = worker.begin({ do: 'value', code: 'process.abort()' });
+  assert.equal((await worker.exited).signal, 'SIGABRT');
+  assert.deepEqual(farewell(worker), [id, null]);
+});
+
+test('an exit left behind names the one that left it', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  const code = 'void setTimeout(() => process.exit(5), 20)';
+  const first = await worker.invoke({ do: 'value', code });
+  worker.begin({ do: 'wait', name: 'n' });
+  assert.equal((await worker.exited).code, 5);
+  assert.deepEqual(farewell(worker), [first.result.id, 5]);
+});
 
 test('process.exit waits for a worker that reads slowly', async (t) => {
   const worker = await sandbox(t, 'probe', { limits: { logMaxBytes: 2 ** 20 } });
@@ -226,8 +265,28 @@ for (const [act, message] of [
     assert.match(logs[0][1], new RegExp(`^Uncaught \\w*Error: ${message}\n`));
     assert.equal((await worker.exited).code, 70);
     assert.ok(!worker.frames.some((frame) => frame.t === 'result' && frame.id === neighbour));
+    assert.deepEqual(farewell(worker), [result.id, 70]);
   });
 }
+
+test('an error that is nobody\'s ends the one invocation, which does not learn its text', async (t) => {
+  const worker = await sandbox(t, 'late');
+  const { result, logs } = await worker.invoke({ fail: 'secret of another' });
+  const { name, stack } = result.fault;
+  assert.deepEqual([result.ok, result.recycle, name], [false, true, 'UncaughtError']);
+  assert.match(stack, /\n {4}at .*late.index\.js/);
+  assert.doesNotMatch(JSON.stringify([result, logs]), /secret/);
+  assert.equal((await worker.exited).code, 70);
+});
+
+test('inner errors are shown, not without end', async (t) => {
+  const any = (await run(t, { do: 'any' })).result.fault;
+  assert.match(any.stack, /^AggregateError: .*\n/);
+  assert.match(any.stack, /Inner error 1 of 2: Error: reason 1\n[^]*Inner error 2 of 2: Error: reason 2/);
+  const hostile = (await run(t, { do: 'hostileErrors' })).result.fault;
+  assert.match(hostile.stack, /Inner error 5 of 1002: [^]*Caused by: Error: c/);
+  assert.doesNotMatch(hostile.stack, /Inner error 6/);
+});
 
 test('a rejection that an ended invocation left behind harms nobody', async (t) => {
   const worker = await sandbox(t, 'probe');

@@ -129,10 +129,37 @@ test('lines after the result are dropped, also while another invocation runs', a
   assert.deepEqual(worker.logs(first.result.id), [['info', 'in time']]);
 });
 
-test('work that the module started at load logs into the one invocation that runs', async (t) => {
-  const worker = await sandbox(t, 'broken/timer');
-  const { logs } = await worker.invoke();
-  assert.ok(logs.length > 0 && logs.every(([, text]) => text === 'tick'));
+test('work that the module started at load belongs to the load, then to nobody', async (t) => {
+  const worker = await sandbox(t, 'late');
+  assert.deepEqual(worker.logs('load'), [
+    ['info', 'at load'],
+    ['info', 'still at load'],
+  ]);
+  // The first hands work to what was made at load: to its context, to its interval.
+  const first = await worker.invoke({ hand: 'text of the first' });
+  const second = await worker.invoke({});
+  assert.deepEqual(first.logs, [['info', 'mine']]);
+  assert.deepEqual(second.logs, [['info', 'mine']]);
+  assert.deepEqual(worker.logs('load').length, 2);
+});
+
+test('nothing that an invocation left behind writes into the next one, in whatever context', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  const first = await worker.invoke({ do: 'leftovers' });
+  const { logs } = await worker.invoke({ do: 'useLogger' });
+  assert.deepEqual(logs, [['info', 'mine']]);
+  assert.deepEqual(worker.logs(first.result.id), []);
+});
+
+test('a printed stack shows the frames of the function, not ours', async (t) => {
+  const worker = await sandbox(t, 'probe');
+  const { logs } = await worker.invoke({ do: 'stack' });
+  const stream = logs.slice(1, -1).map(([, text]) => text);
+  assert.equal(logs[0][1], stream.join('\n'));
+  assert.match(logs[0][1], /^Error: shown\n {4}at .*probe.index\.js/);
+  assert.doesNotMatch(logs[0][1], /node_bootstrap.src/);
+  const inJson = JSON.parse(logs.at(-1)[1]).stack;
+  assert.match(inJson, /^Error: shown\n/, 'a line that is more than a frame stays');
 });
 
 test('a logged error shows the frames of the function, not ours', async (t) => {

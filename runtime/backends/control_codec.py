@@ -2,8 +2,8 @@
 
 Documents carry the names of the dataclass fields; the id is `_id`. Reading is tolerant, so that two
 versions of the program can share a database: unknown fields are ignored, missing ones take the default.
-A missing field without a default, an unknown status, or a setting of HTTP triggers or a sealed environment
-of another kind than ours is an error: guessing could open what is closed.
+A missing field without a default, an unknown status or mode, a setting of HTTP triggers or egress or a sealed
+environment of another kind than ours is an error: guessing could open what is closed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from runtime.errors import OursError
 from runtime.messages import (
     Deployment,
     DeploymentStatus,
+    EgressConfig,
+    EgressMode,
     Function,
     HttpTriggerConfig,
     Space,
@@ -35,7 +37,11 @@ def space_to_document(space: Space) -> Document:
     """`functions` is a list, so that no name can be a malformed key."""
     document = {f.name: getattr(space, f.name) for f in fields(space) if f.name != "space_id"}
     document["status"] = space.status.value
-    document["functions"] = [asdict(function) for function in space.functions.values()]
+    document["functions"] = [
+        {**asdict(function), "egress": _egress_to_document(function.egress)}
+        for function in space.functions.values()
+    ]
+    document["egress"] = _egress_to_document(space.egress)
     document["http_triggers"] = asdict(space.http_triggers)
     if not space.http_triggers.custom_domain:
         del document["http_triggers"]["custom_domain"]
@@ -52,6 +58,8 @@ def space_from_document(document: Mapping[str, Any]) -> Space:
         known["functions"] = {function.name: function for function in functions}
         if "http_triggers" in known:
             known["http_triggers"] = _http_triggers(known["http_triggers"])
+        if "egress" in known:
+            known["egress"] = _egress(known["egress"])
         return Space(**known)
     except (TypeError, ValueError) as error:
         raise _unreadable("space", document, error) from error
@@ -112,8 +120,11 @@ def _known(kind: type, document: Mapping[str, Any], identity: str | None = None)
 
 
 def _function(stored: Mapping[str, Any]) -> Function:
-    """Raises TypeError; its text holds no stored value."""
-    function = Function(**_known(Function, stored))
+    """Raises TypeError or ValueError; no text of theirs holds a stored secret."""
+    known = _known(Function, stored)
+    if "egress" in known:
+        known["egress"] = _egress(known["egress"])
+    function = Function(**known)
     if not isinstance(function.env_sealed, bytes):
         raise TypeError(f"env_sealed is of kind {type(function.env_sealed).__name__}")
     return function
@@ -129,6 +140,23 @@ def _http_triggers(stored: object) -> HttpTriggerConfig:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(f"http_triggers.{name} is of kind {type(value).__name__}")
     return HttpTriggerConfig(**known)
+
+
+def _egress_to_document(egress: EgressConfig) -> Document:
+    return {"mode": egress.mode.value, "allow": list(egress.allow)}
+
+
+def _egress(stored: object) -> EgressConfig:
+    """Raises TypeError, and ValueError for a mode that is not ours."""
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"egress is of kind {type(stored).__name__}")
+    known = _known(EgressConfig, stored)
+    if "mode" in known:
+        known["mode"] = EgressMode(known["mode"])
+    allow = known.get("allow", ())
+    if not isinstance(allow, list | tuple) or not all(isinstance(rule, str) for rule in allow):
+        raise TypeError("egress.allow is no list of texts")
+    return EgressConfig(**{**known, "allow": tuple(allow)})
 
 
 def _plain(value: object) -> object:

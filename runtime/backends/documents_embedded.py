@@ -34,6 +34,7 @@ from runtime.backends.embedded_child import (
 from runtime.backends.embedded_lock import hold_lock
 from runtime.backends.embedded_log import EmbeddedLog
 from runtime.backends.embedded_login import EmbeddedLogin
+from runtime.tasks import end_tasks
 
 _log = structlog.get_logger(__name__)
 
@@ -136,8 +137,7 @@ class EmbeddedDocuments:
     ) -> None:
         async with self._stack:  # stops the server and frees the lock, whatever happens here
             if self._supervisor is not None:
-                self._supervisor.cancel()
-                await asyncio.wait({self._supervisor})
+                await end_tasks([self._supervisor])
                 if not self._supervisor.cancelled():
                     self._supervisor.exception()  # it was logged when it happened
 

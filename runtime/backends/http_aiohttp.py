@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from runtime.errors import CallerError, TargetRefusedError
-from runtime.ports import HttpClient, HttpRequest, HttpResponse
+from runtime.ports import HttpClient, HttpRequest, HttpResponse, HttpTraffic
 from sandbox.egress.access import EgressAccess
 from sandbox.egress.answers import NotConnected
 from sandbox.egress.hosts import Host, HostError, parse_host
@@ -52,16 +52,17 @@ class AiohttpHttpClient(HttpClient):
     """See the module. Keeps no connection, no cookie; reads no proxy and no password from anywhere."""
 
     def __init__(self, access: EgressAccess) -> None:
-        self._policy = access.policy
+        self._access = access
         self._route = Route(access.names.share(_LOOKUPS_MAX), access.limits)
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest, traffic: HttpTraffic) -> HttpResponse:
         url, host, port = _target(request.url)
         where = f"{url.host}:{port}"
         try:
             async with asyncio.timeout(request.timeout_s):
-                addresses = await self._route.find_addresses(host, port, self._policy)
-                return await _exchange(request, url, _Pinned(addresses, port))
+                policy = self._access.policy_for(request.egress)
+                addresses = await self._route.find_addresses(host, port, policy)
+                return await _exchange(request, url, _Pinned(addresses, port), traffic)
         except NotConnected as error:
             answer = error.answer
             if answer.is_refusal:
@@ -106,7 +107,9 @@ class _Pinned(AbstractResolver):
         return socket.socket(family, kind, protocol)
 
 
-async def _exchange(request: HttpRequest, url: URL, pinned: _Pinned) -> HttpResponse:
+async def _exchange(
+    request: HttpRequest, url: URL, pinned: _Pinned, traffic: HttpTraffic
+) -> HttpResponse:
     connector = aiohttp.TCPConnector(
         resolver=pinned, use_dns_cache=False, force_close=True, socket_factory=pinned.make_socket
     )
@@ -117,6 +120,7 @@ async def _exchange(request: HttpRequest, url: URL, pinned: _Pinned) -> HttpResp
             headers={"User-Agent": "yunhan"},
             skip_auto_headers=("Content-Type",),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+            trace_configs=[_counted_into(traffic)],
             trust_env=False,
         ) as session,
         session.request(
@@ -127,8 +131,47 @@ async def _exchange(request: HttpRequest, url: URL, pinned: _Pinned) -> HttpResp
             allow_redirects=False,
         ) as response,
     ):
-        body = await _read_body(response.content, request.response_max_bytes)
+        traffic.bytes_moved += _answer_head_bytes(response)
+        try:
+            body = await _read_body(response.content, request.response_max_bytes)
+        finally:
+            # aiohttp 3.14: the reader of an answer without a body lacks what this property reads.
+            traffic.bytes_moved += getattr(response.content, "total_raw_bytes", 0)
         return HttpResponse(status=response.status, headers=_headers_of(response), body=body)
+
+
+def _counted_into(traffic: HttpTraffic) -> aiohttp.TraceConfig:
+    """Counts connections, and requests as they are sent."""
+
+    async def on_connected(*_: object) -> None:
+        traffic.connections += 1
+
+    async def on_head(
+        _session: object, _context: object, sent: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        first = len(sent.method) + len(sent.url.raw_path_qs) + len("  HTTP/1.1\r\n")
+        fields = sum(
+            len(name) + len(value.encode("utf-8", "surrogateescape")) + len(": \r\n")
+            for name, value in sent.headers.items()
+        )
+        traffic.bytes_moved += first + fields + len("\r\n")
+
+    async def on_body(
+        _session: object, _context: object, sent: aiohttp.TraceRequestChunkSentParams
+    ) -> None:
+        traffic.bytes_moved += len(sent.chunk)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(on_connected)
+    trace.on_request_headers_sent.append(on_head)
+    trace.on_request_chunk_sent.append(on_body)
+    return trace
+
+
+def _answer_head_bytes(response: aiohttp.ClientResponse) -> int:
+    first = len("HTTP/1.1 200 \r\n") + len((response.reason or "").encode("utf-8", "replace"))
+    fields = sum(len(name) + len(value) + len(": \r\n") for name, value in response.raw_headers)
+    return first + fields + len("\r\n")
 
 
 async def _read_body(content: aiohttp.StreamReader, max_bytes: int) -> bytes:

@@ -19,7 +19,10 @@ def config() -> None:
 @config.command
 @json_option
 def show(as_json: bool) -> None:
-    """List every setting with its value, unit, source and meaning."""
+    """List every setting with its value, unit, source and meaning.
+
+    As this command's environment has them; a program that runs was started in its own.
+    """
     from runtime.settings import describe, reserved_in, unknown_in
 
     rows = list(describe(read_settings(pass_over_unknown=True)))
@@ -35,3 +38,4 @@ def show(as_json: bool) -> None:
         [(row.variable, row.value, row.unit, row.source, row.text) for row in rows],
         below=3,
     )
+    note("These are the settings of this command's environment; a running program has its own.")

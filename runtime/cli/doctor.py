@@ -46,6 +46,8 @@ def doctor(verbose: bool, as_json: bool) -> None:
         for finding in findings:
             click.secho(f"{finding.state:<8}", fg=_COLOURS[finding.state], nl=False)
             click.echo(f"{finding.name}: {finding.text}")
+            for detail in finding.details:
+                click.echo(f"{'':<11}{detail}")
             if finding.next_step:
                 click.echo(f"{'':<8}-> {finding.next_step}")
             for name, way in _ways_here(finding.ways, verbose=verbose).items():

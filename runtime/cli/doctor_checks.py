@@ -16,11 +16,13 @@ from runtime.cli.client import ManagementClient
 from runtime.cli.connection import access_of, find_connection, find_key
 from runtime.cli.doctor_addresses import check_address, check_https_address
 from runtime.cli.doctor_findings import Finding, State
+from runtime.cli.doctor_rungs import check_machine, check_rung
 from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, check_trigger_names
 from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
-from runtime.settings import Settings, SettingsError, reserved_in, unknown_in
-from sandbox.api import SandboxError, Spawner
+from runtime.sealing import MasterKeyError, read_master_key
+from runtime.settings import Settings, reserved_in, unknown_in
+from sandbox.api import SandboxError
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
 
@@ -31,15 +33,18 @@ _FREE_DISK_MIN_BYTES = 1024**3
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings. Changes nothing but a probe file in the data directory, which goes again."""
+    sandbox, rung = check_rung(settings)
     checks: tuple[Callable[[Settings], Finding], ...] = (
         check_python,
         check_node,
         check_bootstrap,
         check_documents,
         check_data_dir,
-        check_rung,
+        check_master_key,
+        check_machine,
+        lambda _: sandbox,
         check_key,
-        check_program,
+        lambda settings: check_program(settings, rung_here=rung),
         check_address,
         check_https_address,
         check_local_ca,
@@ -162,31 +167,32 @@ def check_data_dir(settings: Settings) -> Finding:
     return Finding(name="data directory", state=State.OK, text=text)
 
 
-def check_rung(settings: Settings) -> Finding:
-    """What isolates functions from this machine and from each other: tried, not believed."""
-    from runtime.wiring.rungs import start_spawner
-
-    async def probe(folder: Path) -> Spawner:
-        spawner = await start_spawner(settings, run_dir=folder / "run", views_dir=folder / "views")
-        await spawner.stop()
-        return spawner
-
-    wanted = "YUNHAN_SANDBOX" if settings.sandbox != "auto" else "the strongest that works here"
-    # A folder of its own: the program that may be running owns the usual one.
-    with tempfile.TemporaryDirectory(prefix="yunhan-") as folder:
-        try:
-            spawner = asyncio.run(probe(Path(folder)))
-        except (SandboxError, SettingsError) as error:
-            return Finding(name="sandbox", state=State.PROBLEM, text=f"{settings.sandbox}: {error}")
-    if spawner.isolates:
-        text = f"{spawner.rung} ({wanted}): started and stopped one here"
-        return Finding(name="sandbox", state=State.OK, text=text)
-    return Finding(
-        name="sandbox",
-        state=State.WARNING,
-        text=f"{spawner.rung} ({wanted}): functions run as your user and see your files and network",
-        next_step="Run only code that you trust, or install bubblewrap (apt-get install bubblewrap).",
-    )
+def check_master_key(settings: Settings) -> Finding:
+    """What seals the stored secrets is there, or is made at the first start."""
+    file = settings.master_key_file
+    if file is None and settings.production:
+        return Finding(
+            name="master key",
+            state=State.PROBLEM,
+            text="YUNHAN_ENV=production needs YUNHAN_MASTER_KEY_FILE, `yunhan up` refuses to start",
+            next_step="Make one, keep a copy elsewhere, and set YUNHAN_MASTER_KEY_FILE to it:"
+            " head -c 32 /dev/urandom | base64 > master.key",
+        )
+    if file is None:
+        where = DataDir(settings.data_dir).root / "master.key"
+        made = "" if where.exists() else " is made at the first start"
+        return Finding(name="master key", state=State.OK, text=f"{where}{made}")
+    try:
+        read_master_key(file)
+    except MasterKeyError as error:
+        return Finding(
+            name="master key",
+            state=State.PROBLEM,
+            text=f"YUNHAN_MASTER_KEY_FILE: {error}",
+            next_step="Name the file with which this data directory was made; for a new one:"
+            " head -c 32 /dev/urandom | base64 > master.key",
+        )
+    return Finding(name="master key", state=State.OK, text=f"{file}")
 
 
 def check_key(settings: Settings) -> Finding:
@@ -203,11 +209,13 @@ def check_key(settings: Settings) -> Finding:
     return Finding(name="management key", state=State.OK, text=key.key_id)
 
 
-def check_program(settings: Settings) -> Finding:
-    """Whether a program runs on this data directory and takes calls."""
+def check_program(settings: Settings, *, rung_here: str) -> Finding:
+    """Whether a program runs on this data directory and takes calls, and on which rung: it was started in
+    an environment of its own. `rung_here` is what this command's environment gives; empty = none."""
     try:
         client = ManagementClient(find_connection(access_of(settings)))
         ready = client.is_ready()
+        server = client.call("YunhanDescribeServer") if ready else {}
     except UnreachableError as error:
         return Finding(
             name="program", state=State.WARNING, text=error.message, next_step=error.next_step
@@ -221,4 +229,20 @@ def check_program(settings: Settings) -> Finding:
             text=f"runs at {client.endpoint} but is not ready",
             next_step=f"{client.endpoint}/readyz says why.",
         )
-    return Finding(name="program", state=State.OK, text=f"ready at {client.endpoint}")
+    text = f"ready at {client.endpoint} on rung {server['Rung']}"
+    if not server["Isolates"]:
+        return Finding(
+            name="program",
+            state=State.WARNING,
+            text=f"{text}: its functions run as its user and see its files and network",
+            next_step="Run only code that you trust, or start it again on a rung with walls"
+            " (see sandbox).",
+        )
+    if server["Rung"] != rung_here:
+        return Finding(
+            name="program",
+            state=State.WARNING,
+            text=f"{text}; from here it would be {rung_here or 'none'}: its settings or rights are"
+            " others than those of this command",
+        )
+    return Finding(name="program", state=State.OK, text=text)

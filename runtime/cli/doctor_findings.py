@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -25,3 +25,5 @@ class Finding:
     next_step: str = ""
     ways: Mapping[str, str] = field(default_factory=dict)
     """How to do the next step: for each platform or client what to type there."""
+    details: Sequence[str] = ()
+    """What belongs to it, a sentence each."""

@@ -49,7 +49,7 @@ def list_functions(client: ManagementClient, space: str, as_json: bool) -> None:
     )
 
 
-@function.command
+@function.command(short_help="Show settings, live deployment and addresses.")
 @click.argument("name")
 @space_option
 @json_option
@@ -113,7 +113,7 @@ def set_(  # noqa: PLR0917  # click passes options by name
     _show(client, space_id, name, space=space, as_json=as_json)
 
 
-@function.command("env")
+@function.command("env", short_help="List a function's environment variables.")
 @click.argument("name")
 @space_option
 @click.option("--show-values", is_flag=True, help="Print the values, too.")

@@ -20,7 +20,14 @@ INVOKE_TIMEOUT_S = 1000.0
 @click.command
 @click.argument("name")
 @space_option
-@click.option("--args", "args_text", default="{}", metavar="JSON", help="What `ctx.args` is.")
+@click.option(
+    "--args",
+    "args_text",
+    default="{}",
+    metavar="JSON",
+    show_default=True,
+    help="What `ctx.args` is.",
+)
 @json_option
 @remote_command
 def invoke(client: ManagementClient, name: str, space: str, args_text: str, as_json: bool) -> None:
@@ -45,7 +52,7 @@ def invoke(client: ManagementClient, name: str, space: str, args_text: str, as_j
 def invoke_function(
     client: ManagementClient, space_id: str, name: str, args_text: str
 ) -> dict[str, Any]:
-    """`{success, requestId, outcome, result | error: {code, message, blame}, bill}`.
+    """`{success, requestId, outcome, result | error: {code, message, blame[, name]}, bill}`.
 
     A function that failed is an answer; RemoteError is raised when it could not be asked.
     """
@@ -82,7 +89,8 @@ def _show(answer: dict[str, Any], name: str, space: str) -> None:
     else:
         error = answer["error"]
         click.secho(f"{answer['outcome']}: ", fg="red", bold=True, nl=False, err=True)
-        note(f"{error['message']} ({error['code']}, blame: {error['blame']})")
+        thrown = f"{error['name']}: " if error.get("name") else ""
+        note(f"{thrown}{error['message']} ({error['code']}, blame: {error['blame']})")
     note(f"request {answer['requestId']}: {', '.join(_bill_facts(answer['bill']))}")
     if not answer["success"]:
         note(f"Its log: yunhan logs {name} --space {space} --request-id {answer['requestId']}")
@@ -103,13 +111,19 @@ def _bill_facts(bill: dict[str, Any]) -> list[str]:
         if bill.get(key) is not None
     ]
     facts += [
-        f"{bill[key]} {text}"
-        for key, text in (
-            ("egressConnections", "connections"),
-            ("egressRefused", "connections refused"),
-            ("egressBytes", "bytes over the network"),
+        _counted(bill[key], one, more)
+        for key, one, more in (
+            ("egressConnections", "connection", "connections"),
+            ("egressRefused", "connection refused", "connections refused"),
+            ("egressBytes", "byte over the network", "bytes over the network"),
         )
         if bill.get(key)
     ]
     calls = bill.get("calls") or {}
-    return facts + [f"{count} {kind} calls" for kind, count in calls.items() if count]
+    return facts + [
+        _counted(count, f"{kind} call", f"{kind} calls") for kind, count in calls.items() if count
+    ]
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,6 @@ from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import local_time, note, print_json
 
 POLL_S = 1.0
-WRITTEN_AFTER_S = 1.0
 SEEN_MAX = 10_000
 FOLLOW_BACK_S = 2000.0
 """How far back a new record may have started: the longest run, and clocks that differ."""
@@ -126,17 +125,27 @@ def logs(  # noqa: PLR0917  # click passes options by name
     reader = LogReader(client, wanted)
     if follow:
         reader.pass_over_present()
-    lines = _soon(lambda: list(reader.newest(limit)))
+    lines = reader.newest(limit)
     _print(lines, as_json=as_json)
     if not lines:
-        _refuse_unknown(client, wanted)
+        if not reader.found:
+            _refuse_unknown(client, wanted)
         if not follow:
             chosen = " that fits" if any((request_id, status, level, since)) else ""
-            note(f"{name} has no log lines{chosen}.")
+            note(_no_lines(name, chosen, reader.found, limit))
     with suppress(KeyboardInterrupt):  # the way to end it, not a failure
         while follow:
             time.sleep(POLL_S)
             _print(reader.fresh(), as_json=as_json)
+
+
+def _no_lines(name: str, chosen: str, found: int, limit: int) -> str:
+    """What can be said of a function without a line in its `found` newest invocations."""
+    if found < limit:
+        return f"{name} has no log lines{chosen}."
+    which = "invocation" if limit == 1 else f"{limit} invocations"
+    has = "has" if limit == 1 else "have"
+    return f"The newest {which} of {name} {has} no log lines{chosen}; --limit looks further back."
 
 
 def _refuse_unknown(client: ManagementClient, wanted: LogFilter) -> None:
@@ -160,6 +169,8 @@ class LogReader:
         self._client = client
         self._wanted = wanted
         self._seen: dict[str, None] = {}  # in order of arrival, the oldest go first
+        self.found = 0
+        """Invocations that `newest` read."""
 
     def pass_over_present(self) -> None:
         """What is there already is not `fresh`. Comes before `newest`, so that nothing is lost."""
@@ -169,6 +180,7 @@ class LogReader:
     def newest(self, limit: int) -> list[ShownLine]:
         """Lines of the newest `limit` invocations, oldest first."""
         records = list(islice(self._records(), limit))
+        self.found = len(records)
         self._mark(records)
         return self._lines(records)
 
@@ -224,14 +236,6 @@ class LogReader:
 
 def _recently() -> int:
     return int((time.time() - FOLLOW_BACK_S) * 1000)
-
-
-def _soon(read: Callable[[], list[ShownLine]]) -> list[ShownLine]:
-    """An invocation's lines are written a moment after its answer."""
-    deadline = time.monotonic() + WRITTEN_AFTER_S
-    while not (lines := read()) and time.monotonic() < deadline:
-        time.sleep(POLL_S / 5)
-    return lines
 
 
 def _print(lines: list[ShownLine], *, as_json: bool) -> None:

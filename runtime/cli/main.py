@@ -14,6 +14,7 @@ _COMMANDS = {
     "keys": "runtime.cli.keys:keys",
     "deploy": "runtime.cli.deploy:deploy",
     "function": "runtime.cli.function:function",
+    "egress": "runtime.cli.egress:egress",
     "trigger": "runtime.cli.trigger:trigger",
     "invoke": "runtime.cli.invoke:invoke",
     "logs": "runtime.cli.logs:logs",

@@ -30,7 +30,7 @@ json_option = click.option(
     help="Print one line of JSON.",
 )
 space_option = click.option(
-    "--space", required=True, metavar="ID|NAME", help="Id of a space, or its name when unique."
+    "--space", required=True, metavar="SPACE", help="Id of a space, or its name when unique."
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 

@@ -11,7 +11,7 @@ from runtime.cli.lookup import find_space_id, find_space_ids
 from runtime.cli.options import json_option, remote_command, yes_option
 from runtime.cli.output import local_time, note, print_fields, print_json, print_table
 
-_space_argument = click.argument("space_name", metavar="ID|NAME")
+_space_argument = click.argument("space_name", metavar="SPACE")
 _secrets_option = click.option("--secrets", is_flag=True, help="Also show the server secret (PEM).")
 
 
@@ -57,14 +57,16 @@ def list_spaces(client: ManagementClient, as_json: bool) -> None:
     )
 
 
-@space.command
+@space.command(short_help="Show a space's keys and endpoint.")
 @_space_argument
 @_secrets_option
 @json_option
 @remote_command
 def show(client: ManagementClient, space_name: str, secrets: bool, as_json: bool) -> None:
-    """Show a space's keys and endpoint."""
+    """Show a space's keys and endpoint; the server secret only with --secrets, as JSON too."""
     keys = describe_space(client, find_space_id(client, space_name))
+    if not secrets:
+        del keys["serverSecret"]
     _show(keys, secrets=secrets, as_json=as_json)
 
 
@@ -109,7 +111,7 @@ def resume(client: ManagementClient, space_name: str, as_json: bool) -> None:
         note(f"Space {space_id} takes calls.")
 
 
-@space.command("reset-secret")
+@space.command("reset-secret", short_help="Replace the server secret.")
 @_space_argument
 @yes_option
 @_secrets_option
@@ -163,7 +165,8 @@ def _summary(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(keys: dict[str, str], *, secrets: bool, as_json: bool) -> None:
-    """The private key is long and secret: people have to ask for it."""
+    """The private key is long and secret: people have to ask for it. Without it in `keys` JSON has none,
+    either; scripts that make a space need it."""
     if as_json:
         print_json(keys)
         return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 import click
 
@@ -14,6 +16,8 @@ from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command
 from runtime.cli.output import local_time, note, print_fields, print_json, print_table
 from runtime.cli.trigger_config import address_fields, describe_triggers, off_note
+
+P = ParamSpec("P")
 
 EXPIRY_WARNING_DAYS = 30
 PEM_MAX_BYTES = 64 * 1024
@@ -31,57 +35,100 @@ def trigger() -> None:
     """HTTP triggers of a space. `yunhan function set --http-path` gives a function its path."""
 
 
+class _Space:
+    """The space of a command: `named` is what people call it."""
+
+    def __init__(self, client: ManagementClient, named: str) -> None:
+        self.client = client
+        self.named = named
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Asked for when it is needed: wrong usage is told before."""
+        return find_space_id(self.client, self.named)
+
+    def triggers(self) -> dict[str, Any]:
+        return describe_triggers(self.client, self.id)
+
+    def update(self, changes: dict[str, Parameter]) -> dict[str, Any]:
+        """Its triggers afterwards."""
+        self.client.call("UpdateHttpTriggerConfig", {"SpaceId": self.id, **changes})
+        return self.triggers()
+
+    def functions(self) -> list[dict[str, str]]:
+        """Those with a path."""
+        items = self.client.items("ListFunction", {"SpaceId": self.id}, key="DataList")
+        return [
+            {"name": item["Name"], "httpPath": item["HttpTriggerPath"]}
+            for item in items
+            if item.get("HttpTriggerPath")
+        ]
+
+
+_Answer: TypeAlias = tuple[dict[str, Any], Callable[[], None]]
+"""What a command prints as JSON, and how it tells the same to people."""
+
+
+def _of_space(command: Callable[Concatenate[_Space, P], _Answer]) -> Callable[..., None]:
+    """A command for a space, below `_space_argument`: adds --json and --endpoint, prints the answer."""
+
+    @json_option
+    @remote_command
+    @functools.wraps(command)
+    def run(client: ManagementClient, /, *args: P.args, **options: P.kwargs) -> None:
+        space, as_json = str(options.pop("space")), options.pop("as_json")
+        value, show = command(_Space(client, space), *args, **options)
+        if as_json:
+            print_json(value)
+        else:
+            show()
+
+    return run
+
+
 @trigger.command
 @_space_argument
-@json_option
-@remote_command
-def on(client: ManagementClient, space: str, as_json: bool) -> None:
+@_of_space
+def on(space: _Space) -> _Answer:
     """Answer HTTP requests to the functions that have a path."""
-    space_id = find_space_id(client, space)
-    triggers = _update(client, space_id, {"EnableService": True})
-    if as_json:
-        print_json(triggers)
-        return
-    print_fields(address_fields(triggers, _UNDER_ANY_PATH))
-    note(f"The HTTP triggers of {space_id} are on.")
-    if not _functions_with_paths(client, space_id):
-        note(
-            "No function has a path yet:"
-            f" `yunhan function set NAME --space {space} --http-path /http/...` gives it one."
-        )
+    triggers = space.update({"EnableService": True})
+
+    def show() -> None:
+        print_fields(address_fields(triggers, _UNDER_ANY_PATH))
+        note(f"The HTTP triggers of {space.id} are on.")
+        if not space.functions():
+            note(
+                "No function has a path yet:"
+                f" `yunhan function set NAME --space {space.named} --http-path /http/...` gives it one."
+            )
+
+    return triggers, show
 
 
 @trigger.command
 @_space_argument
-@json_option
-@remote_command
-def off(client: ManagementClient, space: str, as_json: bool) -> None:
+@_of_space
+def off(space: _Space) -> _Answer:
     """Answer no HTTP request; paths and domain are kept."""
-    space_id = find_space_id(client, space)
-    triggers = _update(client, space_id, {"EnableService": False})
-    if as_json:
-        print_json(triggers)
-    else:
-        note(f"The HTTP triggers of {space_id} are off; `yunhan trigger on {space}` ends that.")
-
-
-@trigger.command
-@_space_argument
-@json_option
-@remote_command
-def show(client: ManagementClient, space: str, as_json: bool) -> None:
-    """Show state, addresses, limits, custom domain and the functions with a path."""
-    space_id = find_space_id(client, space)
-    triggers = describe_triggers(client, space_id)
-    functions = _functions_with_paths(client, space_id)
-    if as_json:
-        print_json({**triggers, "functions": functions})
-        return
-    _show(triggers, space)
-    click.echo()
-    print_table(
-        ("Function", "HTTP path"), [(found["name"], found["httpPath"]) for found in functions]
+    return space.update({"EnableService": False}), lambda: note(
+        f"The HTTP triggers of {space.id} are off; `yunhan trigger on {space.named}` ends that."
     )
+
+
+@trigger.command("show", short_help="Show state, addresses, limits, domain and paths.")
+@_space_argument
+@_of_space
+def show_triggers(space: _Space) -> _Answer:
+    """Show state, addresses, limits, custom domain and the functions with a path."""
+    triggers, functions = space.triggers(), space.functions()
+
+    def show() -> None:
+        _show(triggers, space)
+        click.echo()
+        rows = [(found["name"], found["httpPath"]) for found in functions]
+        print_table(("Function", "HTTP path"), rows)
+
+    return {**triggers, "functions": functions}, show
 
 
 @trigger.command
@@ -95,17 +142,10 @@ def show(client: ManagementClient, space: str, as_json: bool) -> None:
 )
 @click.option("--key", type=_file, metavar="FILE", help="PEM: its private key, without password.")
 @click.option("--remove", is_flag=True, help="Give the domain and its certificate up.")
-@json_option
-@remote_command
-def domain(  # noqa: PLR0917  # click passes options by name
-    client: ManagementClient,
-    space: str,
-    name: str | None,
-    certificate: Path | None,
-    key: Path | None,
-    remove: bool,
-    as_json: bool,
-) -> None:
+@_of_space
+def domain(
+    space: _Space, name: str | None, certificate: Path | None, key: Path | None, remove: bool
+) -> _Answer:
     """Answer at a domain of your own, too. A space has one; whether its triggers are on is kept."""
     if bool(name) == remove:
         raise click.UsageError("say which domain, or --remove")
@@ -116,21 +156,23 @@ def domain(  # noqa: PLR0917  # click passes options by name
     changes: dict[str, Parameter] = {"CustomDomain": name or ""}
     if certificate and key:
         changes |= {_CERTIFICATE: _read_pem(certificate), _KEY: _read_pem(key)}
-    space_id = find_space_id(client, space)
-    enabled = describe_triggers(client, space_id)["enabled"]
+    enabled = space.triggers()["enabled"]
     try:
-        triggers = _update(client, space_id, {"EnableService": enabled, **changes})
+        triggers = space.update({"EnableService": enabled, **changes})
     except RemoteError as error:
         raise _naming_the_file(error, certificate, key) from None
-    if as_json:
-        print_json(triggers)
-        return
-    _show(triggers, space)
-    if name:
-        cname = triggers["customDomainCname"]
-        # Names below localhost mean something else on every machine.
-        target = "" if cname.endswith(".localhost") else f" (CNAME {cname})"
-        note(f"Make a DNS record of {name} that leads to this program{target} or to your proxy.")
+
+    def show() -> None:
+        _show(triggers, space)
+        if name:
+            cname = triggers["customDomainCname"]
+            # Names below localhost mean something else on every machine.
+            target = "" if cname.endswith(".localhost") else f" (CNAME {cname})"
+            note(
+                f"Make a DNS record of {name} that leads to this program{target} or to your proxy."
+            )
+
+    return triggers, show
 
 
 @trigger.command
@@ -139,45 +181,17 @@ def domain(  # noqa: PLR0917  # click passes options by name
 @click.option(
     "--response-max", type=click.IntRange(min=0), metavar="BYTES", help="Response bodies."
 )
-@json_option
-@remote_command
-def limits(
-    client: ManagementClient,
-    space: str,
-    request_max: int | None,
-    response_max: int | None,
-    as_json: bool,
-) -> None:
+@_of_space
+def limits(space: _Space, request_max: int | None, response_max: int | None) -> _Answer:
     """Change how long bodies may be; 0 = the default. The next request has it."""
     if request_max is None and response_max is None:
         raise click.UsageError("say what to change, e.g. --request-max 65536")
-    space_id = find_space_id(client, space)
-    client.call(
+    space.client.call(
         "YunhanUpdateHttpTriggerLimits",
-        {"SpaceId": space_id, "RequestMaxBytes": request_max, "ResponseMaxBytes": response_max},
+        {"SpaceId": space.id, "RequestMaxBytes": request_max, "ResponseMaxBytes": response_max},
     )
-    triggers = describe_triggers(client, space_id)
-    if as_json:
-        print_json(triggers)
-    else:
-        _show(triggers, space)
-
-
-def _update(
-    client: ManagementClient, space_id: str, changes: dict[str, Parameter]
-) -> dict[str, Any]:
-    """What `describe_triggers` says afterwards."""
-    client.call("UpdateHttpTriggerConfig", {"SpaceId": space_id, **changes})
-    return describe_triggers(client, space_id)
-
-
-def _functions_with_paths(client: ManagementClient, space_id: str) -> list[dict[str, str]]:
-    items = client.items("ListFunction", {"SpaceId": space_id}, key="DataList")
-    return [
-        {"name": item["Name"], "httpPath": item["HttpTriggerPath"]}
-        for item in items
-        if item.get("HttpTriggerPath")
-    ]
+    triggers = space.triggers()
+    return triggers, lambda: _show(triggers, space)
 
 
 def _read_pem(file: Path) -> str:
@@ -205,7 +219,7 @@ def _naming_the_file(error: RemoteError, certificate: Path | None, key: Path | N
     return error
 
 
-def _show(triggers: dict[str, Any], space: str) -> None:
+def _show(triggers: dict[str, Any], space: _Space) -> None:
     certificate = triggers["certificate"]
     fields = {
         "HTTP triggers": "on" if triggers["enabled"] else "off",
@@ -222,9 +236,9 @@ def _show(triggers: dict[str, Any], space: str) -> None:
         fields["Certificate"] = "none: a proxy has to have it"
     print_fields(fields)
     if not triggers["enabled"]:
-        note(off_note(space))
+        note(off_note(space.named))
     if certificate:
-        _warn_of_expiry(space, triggers["customDomain"], certificate)
+        _warn_of_expiry(space.named, triggers["customDomain"], certificate)
 
 
 def _bound_text(triggers: dict[str, Any], what: str) -> str:

@@ -10,7 +10,7 @@ from runtime.cli.connection import read_settings
 from runtime.cli.errors import CliError, SettingsCliError
 
 
-@click.command
+@click.command(short_help="Run everything in this process, until Ctrl-C.")
 def up() -> None:
     """Run gateway, worker and embedded stores in this process, until Ctrl-C.
 

@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from runtime.errors import YunhanError
-from runtime.messages import Function, HttpTriggerConfig, Space, SpaceStatus
+from runtime.messages import (
+    EGRESS_INHERITED,
+    EgressConfig,
+    Function,
+    HttpTriggerConfig,
+    Space,
+    SpaceStatus,
+)
 from runtime.ports import Clock, ControlStore
 from runtime.sealing import SecretBox
 from runtime.services.space_editor import unknown_space
@@ -39,6 +46,7 @@ class SpaceView:
     http_triggers: HttpTriggerConfig
     trigger_paths: Mapping[str, str]
     """The function of each trigger path."""
+    egress: EgressConfig = EGRESS_INHERITED
     revision: int
 
 
@@ -176,5 +184,6 @@ class SpaceDirectory:
                 for name, function in space.functions.items()
                 if function.http_path
             },
+            egress=space.egress,
             revision=space.revision,
         )

@@ -15,6 +15,7 @@ import structlog
 from runtime.errors import CallerError, OursError, TargetRefusedError, YunhanError
 from runtime.ids import new_request_id
 from runtime.messages import Job, Outcome, Source
+from runtime.ports import HttpTraffic
 from runtime.services import envelope, methods
 from runtime.services.directory import SpaceDirectory
 from runtime.services.http_proxy import HttpProxy
@@ -51,6 +52,7 @@ class FunctionCalls:
         *,
         user_id: str | None,
         note: Callable[[str], None],
+        traffic: HttpTraffic,
     ) -> bytes:
         """The JSON text of an envelope; never raises but for cancellation."""
         request_id = new_request_id()
@@ -59,14 +61,17 @@ class FunctionCalls:
             if method == methods.INVOKE:
                 return await self._invoke(job, slot, params, user_id=user_id, request_id=request_id)
             if method == methods.HTTP_REQUEST:
-                answer = await self._http.request(job.space_id, methods.parse_params(params))
+                answer = await self._http.request(
+                    job.space_id, methods.parse_params(params), traffic, egress=job.egress
+                )
                 return envelope.success(answer, request_id=request_id)
             error = methods.unserved(method)
         except TargetRefusedError as raised:
             note(raised.message)
-            error = raised
+            traffic.refused += 1
+            error = raised.with_traceback(None)  # it would hold this frame and `params`, in a cycle
         except YunhanError as raised:
-            error = raised
+            error = raised.with_traceback(None)
         except Exception:  # noqa: BLE001 - a function gets an answer to every call
             _log.exception("service_call_failed", method=method, request_id=request_id)
             error = OursError(

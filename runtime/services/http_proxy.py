@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from runtime.errors import CallerError, InvalidParameterError, OverloadedError
-from runtime.ports import HttpClient, HttpRequest, HttpResponse
+from runtime.ports import HttpClient, HttpRequest, HttpResponse, HttpTraffic
+from sandbox.api import EgressRules
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -43,28 +44,35 @@ need time beyond proportion."""
 class HttpProxyLimits:
     """Sizes in bytes, times in seconds, headers by number."""
 
-    url_max_bytes: int = 8 * 1024
-    headers_max: int = 64
-    headers_max_bytes: int = 16 * 1024
-    request_max_bytes: int = 1024 * 1024
-    response_max_bytes: int = 6 * 1024 * 1024
-    timeout_s: float = 30.0
-    under_way_max: int = 64
-    under_way_max_per_space: int = 16
+    url_max_bytes: int
+    headers_max: int
+    headers_max_bytes: int
+    request_max_bytes: int
+    response_max_bytes: int
+    timeout_s: float
+    under_way_max: int
+    under_way_max_per_space: int
 
 
 class HttpProxy:
     """Reads what the SDK sends, and makes the answer it resolves to."""
 
-    def __init__(self, client: HttpClient, limits: HttpProxyLimits | None = None) -> None:
+    def __init__(self, client: HttpClient, limits: HttpProxyLimits) -> None:
         self._client = client
-        self._limits = limits or HttpProxyLimits()
+        self._limits = limits
         self._under_way: Counter[str] = Counter()
 
-    async def request(self, space_id: str, params: Mapping[str, Any]) -> bytes:
-        """The JSON text `{status, headers, data}`; `data` is the body as text. Raises as
-        `HttpClient.send`, InvalidParameterError, and OverloadedError at once beyond a bound."""
-        request = self._read(params)
+    async def request(
+        self,
+        space_id: str,
+        params: Mapping[str, Any],
+        traffic: HttpTraffic,
+        *,
+        egress: EgressRules,
+    ) -> bytes:
+        """The JSON text `{status, headers, data}`; `data` is the body as text. Adds to `traffic` and raises
+        as `HttpClient.send`, InvalidParameterError, and OverloadedError at once beyond a bound."""
+        request = self._read(params, egress)
         limits = self._limits
         if (
             self._under_way[space_id] >= limits.under_way_max_per_space
@@ -75,13 +83,13 @@ class HttpProxy:
             )
         self._under_way[space_id] += 1
         try:
-            return _write(await self._client.send(request))
+            return _write(await self._client.send(request, traffic))
         finally:
             self._under_way[space_id] -= 1
             if not self._under_way[space_id]:
                 del self._under_way[space_id]
 
-    def _read(self, params: Mapping[str, Any]) -> HttpRequest:
+    def _read(self, params: Mapping[str, Any], egress: EgressRules) -> HttpRequest:
         limits = self._limits
         method, url = params.get("method", "GET"), params.get("url")
         if not isinstance(method, str) or method.upper() not in METHODS:
@@ -106,6 +114,7 @@ class HttpProxy:
             body=encoded,
             response_max_bytes=limits.response_max_bytes,
             timeout_s=limits.timeout_s,
+            egress=egress,
         )
 
     def _read_headers(self, headers: object) -> Mapping[str, str]:

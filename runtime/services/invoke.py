@@ -18,6 +18,7 @@ from runtime.messages import (
 )
 from runtime.ports import Clock, Queue, RecordSink
 from runtime.services.directory import SpaceDirectory, SpaceView
+from runtime.services.egress_rules import rules_of
 from runtime.services.unstarted import record_unstarted
 from runtime.trigger.paths import TriggerMatch
 from sandbox.api import Fault, OutcomeKind
@@ -83,6 +84,7 @@ class JobFactory:
             ),
             args=args,
             env_sealed=settings.env_sealed,
+            egress=rules_of(space.egress, settings.egress),
             source=source,
             trigger_path=trigger_path,
             principal=principal,

@@ -19,6 +19,7 @@ from runtime.errors import UnavailableError, YunhanError
 from runtime.messages import InvocationRecord
 from runtime.ports import Clock, RecordStore
 from runtime.services.function_log import ship
+from runtime.tasks import end_tasks
 
 _log = structlog.get_logger(__name__)
 
@@ -175,9 +176,16 @@ class RecordWriter:
             self._report_drops()
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write_forever(), name="write batches of invocation records")
-            tasks.create_task(self._prune_forever(), name="prune invocation records")
+        parts = [
+            asyncio.create_task(self._write_forever(), name="write batches of invocation records"),
+            asyncio.create_task(self._prune_forever(), name="prune invocation records"),
+        ]
+        try:
+            ended, _ = await asyncio.wait(parts, return_when="FIRST_COMPLETED")
+            for part in ended:
+                part.result()
+        finally:
+            await end_tasks(parts)
 
     async def _write_forever(self) -> None:
         while True:

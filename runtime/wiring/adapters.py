@@ -18,7 +18,8 @@ from runtime.data_dir import DataDir
 from runtime.errors import UnavailableError
 from runtime.ports import Clock, ControlStore, FileStore, HttpClient, Queue, RecordStore
 from runtime.settings import Settings, SettingsError
-from runtime.wiring.rungs import egress_access, start_spawner
+from runtime.wiring.egress import egress_access
+from runtime.wiring.rungs import start_spawner
 from sandbox.api import Spawner
 
 _CONTROL_DATABASE = "yunhan_control"

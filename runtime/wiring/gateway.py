@@ -27,6 +27,7 @@ from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
+from runtime.services.egress import EgressService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
@@ -40,6 +41,7 @@ from runtime.services.tokens import TokenService
 from runtime.settings import Settings
 from runtime.trigger.addresses import TriggerNames
 from runtime.wiring.common import Common
+from runtime.wiring.egress import egress_limits
 from runtime.wiring.limits import env_limits, package_limits, trigger_limits
 from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
 
@@ -231,6 +233,7 @@ def _administration(
                 clock=common.clock,
                 limits=env_limits(settings),
             ),
+            egress=EgressService(editor=editor, clock=common.clock, limits=egress_limits(settings)),
             http_triggers=HttpTriggerService(
                 editor=editor,
                 domains=domains,
@@ -241,7 +244,7 @@ def _administration(
             deployments=DeploymentService(
                 control=adapters.control, blobs=blobs, editor=editor, clock=common.clock
             ),
-            logs=LogService(records=adapters.records, editor=editor),
+            logs=LogService(records=adapters.records, editor=editor, flush=common.records.flush),
             invoker=invoker,
             server=ServerFacts(
                 version=version("yunhan"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.gateway.triggers.api import TriggerLimits
 from runtime.package.check import PackageLimits
 from runtime.services.function_env_rules import EnvLimits
+from runtime.services.http_proxy import HttpProxyLimits
 from runtime.settings import Settings
 
 
@@ -22,6 +23,20 @@ def env_limits(settings: Settings) -> EnvLimits:
     """Bounds of one function's environment variables."""
     return EnvLimits(
         variables_max=settings.function_env_max, max_bytes=settings.function_env_max_bytes
+    )
+
+
+def http_proxy_limits(settings: Settings) -> HttpProxyLimits:
+    """Bounds of `httpProxyClient`."""
+    return HttpProxyLimits(
+        under_way_max=settings.http_proxy_under_way_max,
+        under_way_max_per_space=settings.http_proxy_under_way_max_per_space,
+        timeout_s=settings.http_proxy_timeout_s,
+        url_max_bytes=settings.http_proxy_url_max_bytes,
+        headers_max=settings.http_proxy_headers_max,
+        headers_max_bytes=settings.http_proxy_headers_max_bytes,
+        request_max_bytes=settings.http_proxy_request_max_bytes,
+        response_max_bytes=settings.http_proxy_response_max_bytes,
     )
 
 

@@ -6,18 +6,15 @@ and says why the others do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 import structlog
 
 from runtime.settings import MIB, Settings, SettingsError
+from runtime.wiring.egress import egress_access
 from sandbox.api import SandboxError, Spawner
 from sandbox.bootstrap_location import bootstrap_dir
-from sandbox.egress.access import EgressAccess
-from sandbox.egress.limits import EgressLimits
-from sandbox.egress.policy import EgressPolicy
-from sandbox.egress.rules import EgressRuleError
 from sandbox.spawners.bubblewrap import BubblewrapSpawner
 from sandbox.spawners.docker import DockerSpawner
 from sandbox.spawners.docker_options import DockerOptions
@@ -30,34 +27,60 @@ _log = structlog.get_logger(__name__)
 AUTOMATIC = ("bubblewrap", "landlock", "process")
 """What `auto` tries, strongest first. Docker needs an engine, which serves others too: on request only."""
 
+NEEDS: Mapping[str, str] = {
+    "bubblewrap": "the program bwrap and user namespaces; no rights as an ordinary user, as root"
+    " CAP_SYS_ADMIN and util-linux",
+    "landlock": "root, Linux 5.13 with Landlock, and CAP_SYS_ADMIN or user namespaces",
+    "docker": "the unix socket of a Docker engine on this machine; whoever reads it is root here",
+    "process": "nothing, and isolates nothing: refused with YUNHAN_ENV=production",
+}
+"""What each rung asks of the machine and of the worker's user, strongest of `AUTOMATIC` first."""
+
 _WALLED: Mapping[str, type[BubblewrapSpawner | LandlockSpawner]] = {
     BubblewrapSpawner.rung: BubblewrapSpawner,
     LandlockSpawner.rung: LandlockSpawner,
 }
 
 
-async def start_spawner(settings: Settings, *, run_dir: Path, views_dir: Path) -> Spawner:
+async def start_spawner(
+    settings: Settings,
+    *,
+    run_dir: Path,
+    views_dir: Path,
+    refused: MutableMapping[str, str] | None = None,
+) -> Spawner:
     """A started spawner of the rung that the settings ask for.
 
     `run_dir` is for sockets (short path), `views_dir` on the file system of the unpacked code; both belong to
-    one live worker. Raises SandboxError, which says what is missing and what to do."""
+    one live worker. `refused` is told why `auto` passed over a rung. Raises SandboxError, which says what is
+    missing and what to do, and SettingsError for settings that exclude each other."""
     if settings.sandbox != "auto":
         return await _start(settings.sandbox, settings, run_dir, views_dir)
-    reasons: list[str] = []
+    reasons: MutableMapping[str, str] = {} if refused is None else refused
     for rung in AUTOMATIC:
         try:
             spawner = await _start(rung, settings, run_dir, views_dir)
         except SandboxError as error:
             _log.info("rung_not_available", rung=rung, reason=str(error))
-            reasons.append(f"{rung}: {error}")
+            reasons[rung] = str(error)
             continue
+        if not spawner.isolates:
+            _log.warning("no_rung_that_isolates_works_here", rung=rung, refused=dict(reasons))
         return spawner
-    raise SandboxError("no rung of isolation works on this machine.", what_next=" ".join(reasons))
+    raise SandboxError(
+        "no rung of isolation works on this machine.",
+        what_next=" ".join(f"{rung}: {reason}" for rung, reason in reasons.items()),
+    )
 
 
 async def _start(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spawner:
     spawner = _make(rung, settings, run_dir, views_dir)
     if settings.production and not spawner.isolates:
+        if settings.sandbox == rung:
+            raise SettingsError(
+                f"YUNHAN_SANDBOX={rung} isolates nothing and is refused with YUNHAN_ENV=production;"
+                " unset YUNHAN_SANDBOX (auto takes the strongest rung that works here)"
+            )
         raise SandboxError(
             f"the rung {rung} isolates nothing and is refused with YUNHAN_ENV=production.",
             what_next="Install bubblewrap, or set YUNHAN_SANDBOX=docker.",
@@ -105,17 +128,7 @@ def _make(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spaw
             files_max=settings.sandbox_files_max,
             tmp_mb=settings.sandbox_tmp_mb,
         ),
+        uids=settings.docker_uids,
         spawns_max=settings.docker_spawns_max,
         reconcile_s=settings.docker_reconcile_s,
-    )
-
-
-def egress_access(settings: Settings) -> EgressAccess:
-    """What functions may reach. Raises SettingsError for rules that cannot be read."""
-    try:
-        policy = EgressPolicy.from_text(allow=settings.egress_allow, public=settings.egress_public)
-    except EgressRuleError as error:
-        raise SettingsError(f"YUNHAN_EGRESS_ALLOW: {error}") from error
-    return EgressAccess(
-        policy=policy, limits=EgressLimits(connections_max=settings.egress_connections_max)
     )

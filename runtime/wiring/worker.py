@@ -11,12 +11,13 @@ from runtime.messages import SpaceStatus
 from runtime.pool import SandboxPool
 from runtime.pool_state import Content
 from runtime.services.directory import SpaceView
+from runtime.services.egress_rules import rules_of
 from runtime.services.function_calls import FunctionCalls
 from runtime.services.http_proxy import HttpProxy
 from runtime.services.sealed_env import SealedEnv, digest_of
 from runtime.slots import Slots
 from runtime.wiring.common import Common
-from runtime.wiring.limits import package_limits
+from runtime.wiring.limits import http_proxy_limits, package_limits
 from runtime.worker import Worker
 
 
@@ -55,7 +56,7 @@ async def build_worker(common: Common, stack: AsyncExitStack) -> WorkerParts:
     calls = FunctionCalls(
         directory=common.directory,
         jobs=common.jobs,
-        http=HttpProxy(adapters.http),
+        http=HttpProxy(adapters.http, http_proxy_limits(settings)),
         depth_max=settings.call_depth_max,
     )
     slots = Slots(settings.slots)
@@ -81,7 +82,11 @@ def _live(space: SpaceView | None) -> frozenset[Content]:
     if space is None or space.status is not SpaceStatus.RUNNING:
         return frozenset()
     return frozenset(
-        Content(function.live_deployment_id, digest_of(function.env_sealed))
+        Content(
+            function.live_deployment_id,
+            digest_of(function.env_sealed),
+            rules_of(space.egress, function.egress),
+        )
         for function in space.functions.values()
         if function.live_deployment_id is not None
     )

@@ -10,6 +10,6 @@ tells whose traffic it is. The way of one connection::
     relay       bytes both ways, or `internal`: a handler of the worker's own
 
 `networks` and `hosts` say what an address is and how it may be spelled, `rules` reads the
-operator's text. Everything but `gate`, `connection`, `relay`, `internal`, `dial` and `names` is
-free of I/O.
+operator's text, `effective` makes one function's policy of them. Everything but `gate`, `connection`,
+`relay`, `internal`, `dial` and `names` is free of I/O.
 """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sandbox.api import EgressRules
 from sandbox.egress.counts import OnRefused
+from sandbox.egress.effective import effective_policy
 from sandbox.egress.gate import EgressGate
 from sandbox.egress.limits import EgressLimits
 from sandbox.egress.names import Names
@@ -17,8 +19,15 @@ class EgressAccess:
     """Names are looked up, and rules read, once per worker."""
 
     policy: EgressPolicy
+    """What every function may reach whose space says nothing else."""
+    extend: bool = True
+    """Whether the rules of spaces and functions may open what `policy` does not."""
     names: Names = field(default_factory=Names)
     limits: EgressLimits = field(default_factory=EgressLimits)
+
+    def policy_for(self, rules: EgressRules) -> EgressPolicy:
+        """What a function with these rules may reach. Cheap when asked again."""
+        return effective_policy(self.policy, rules, extend=self.extend)
 
     def open(self, path: Path, on_refused: OnRefused) -> EgressGate:
         """A gate that lets nothing through yet. Call it on the loop. Raises SandboxError."""

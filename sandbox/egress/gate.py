@@ -63,9 +63,7 @@ class EgressGate:
         self._refusals = Refusals(on_refused, self.limits.refusals_told_max)
         self._route = route or Route(names.share(self.limits.lookups_max), self.limits)
         self._loop = asyncio.get_running_loop()
-        self._pace = Pace(
-            self.limits.connects_per_s, self.limits.connections_max, self._loop.time()
-        )
+        self._pace = Pace(self.limits.connects_per_s, self.limits.connects_burst, self._loop.time())
         self._connections: set[Connection] = set()
         self._admitted: set[Connection] = set()
         self._empty = asyncio.Event()

@@ -16,8 +16,10 @@ class EgressLimits:
     connecting_max: int = 16
     """Connections being made at a time; further ones wait within `connect_timeout_s`."""
     connects_per_s: float = 200.0
-    """Connections accepted per second after a burst of `connections_max`; further ones wait in the
+    """Connections accepted per second after a burst of `connects_burst`; further ones wait in the
     socket's backlog. Bounds what a sandbox that connects in a loop costs the worker."""
+    connects_burst: int = 200
+    """Connections accepted without any wait after a rest: an ordinary function never waits."""
     lookups_max: int = 4
     """Names being looked up at a time; further ones wait within `lookup_timeout_s`."""
     lookup_timeout_s: float = 5.0

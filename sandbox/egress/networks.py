@@ -81,6 +81,25 @@ def special_kind(address: Address) -> str | None:
     return None
 
 
+def special_kinds(network: Network) -> list[str]:
+    """What of `network` is not public, as `special_kind` says it, each kind once; empty = nothing."""
+    if network.num_addresses == 1:
+        kind = special_kind(network.network_address)
+        return [] if kind is None else [kind]
+    special = SPECIAL_V4 if isinstance(network, IPv4Network) else SPECIAL_V6
+    kinds = {kind: None for each, kind in special if _overlap(network, each)}
+    if isinstance(network, IPv6Network) and not kinds and not network.overlaps(GLOBAL_UNICAST_V6):
+        return ["a reserved address"]
+    return list(kinds)
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    """Both of one version, so one holds the other or they are apart."""
+    return int(one.network_address) <= int(other.broadcast_address) and int(
+        other.network_address
+    ) <= int(one.broadcast_address)
+
+
 def is_embedded_v4(address: Address) -> bool:
     """Whether `address` is an IPv4 address spelled as IPv6, which no rule can allow."""
     if address in _UNSPECIFIED_AND_LOOPBACK_V6:

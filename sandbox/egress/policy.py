@@ -8,8 +8,9 @@ can be passed by with the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv6Address
 
 from sandbox.egress.networks import Address, is_embedded_v4, special_kind
 from sandbox.egress.rules import Rule, parse_rules
@@ -27,11 +28,28 @@ class Denial:
     """Why something may not be reached: what it is, as words with an article."""
 
     kind: str
+    way_out: str = ""
+    """What follows `kind` to say how an operator can open it, `{target}` for what; empty where no allow rule
+    would."""
+
+    def advice(self, host: Address | str, port: int) -> str:
+        """What comes behind the reason; empty when there is no way."""
+        target = f"[{host}]:{port}" if isinstance(host, IPv6Address) else f"{host}:{port}"
+        return self.way_out.format(target=target)
 
 
-def needs_rule(kind: str) -> Denial:
-    """The denial of what an operator may open."""
-    return Denial(f"{kind}, which needs an allow rule")
+def needs_rule(kind: str, *, inherits: bool = True) -> Denial:
+    """The denial of what an operator may open. `inherits` as in `EgressPolicy`."""
+    return Denial(
+        f"{kind}, which needs an allow rule", _OF_INSTALLATION if inherits else _OF_SPACE_ALONE
+    )
+
+
+_OF_INSTALLATION = ": yunhan egress allow SPACE {target}, or YUNHAN_EGRESS_ALLOW"
+_OF_SPACE_ALONE = " (egress mode is none): yunhan egress allow SPACE {target} [--function NAME]"
+
+
+_DENIED = Denial("denied by a rule")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,48 +59,52 @@ class EgressPolicy:
     allow: tuple[Rule, ...] = ()
     deny: tuple[Rule, ...] = ()
     public: bool = True
+    inherits: bool = True
+    """Whether rules of the installation are among these; not where a space or function says `none`."""
+    within: EgressPolicy | None = None
+    """What this one grants must be granted there as well, and on that one's word."""
 
     @classmethod
     def from_text(cls, *, allow: str = "", deny: str = "", public: bool = True) -> EgressPolicy:
         """Rules as `rules` describes them. Raises EgressRuleError."""
         return cls(allow=parse_rules(allow), deny=parse_rules(deny), public=public)
 
-    def extended(self, *, allow: str = "", deny: str = "") -> EgressPolicy:
-        """This policy with further rules, as those of one space. Raises EgressRuleError."""
-        return replace(
-            self, allow=self.allow + parse_rules(allow), deny=self.deny + parse_rules(deny)
-        )
+    def of_name(self, name: str, port: int) -> Denial | None:
+        """Why a name (as `hosts.parse_name` gives it) may not even be looked up; None = its addresses
+        decide, by `of_address`.
 
-    def of_name(self, name: str, port: int) -> Grant | Denial | None:
-        """The decision for a name (as `hosts.parse_name` gives it); None = its addresses decide.
-
-        A granted name's addresses must still pass `of_granted_address`.
+        A look-up carries bytes to whom the name belongs: where no address could be granted there is none.
         """
         if any(rule.has_name(name, port) for rule in self.deny):
-            return Denial("denied by a rule")
-        if any(rule.has_name(name, port) for rule in self.allow):
-            return Grant.RULE
-        return None
+            return _DENIED
+        if not self.public and not self._may_be_granted(name, port):
+            return self._needs_rule("a host name")
+        return None if self.within is None else self.within.of_name(name, port)
 
-    def of_address(self, address: Address, port: int) -> Grant | Denial:
-        """The decision for an address that was named as such, or that a name resolved to."""
-        granted = self.of_granted_address(address, port)
-        if isinstance(granted, Denial):
-            return granted
-        if any(rule.has_address(address, port) for rule in self.allow):
-            return Grant.RULE
-        kind = special_kind(address)
-        if kind is not None:
-            return needs_rule(kind)
-        return Grant.PUBLIC if self.public else needs_rule("a public address")
-
-    def of_granted_address(self, address: Address, port: int) -> Grant | Denial:
-        """The decision for an address of a name that a rule allows."""
+    def of_address(self, address: Address, port: int, name: str | None = None) -> Grant | Denial:
+        """The decision for an address: one that was named as such, or one that `name` resolved to."""
         if is_embedded_v4(address):
             return Denial("an IPv4 address in an IPv6 spelling")
         if any(rule.has_address(address, port) for rule in self.deny):
-            return Denial("denied by a rule")
-        return Grant.RULE
+            return _DENIED
+        decision: Grant | Denial = Grant.RULE
+        if not any(rule.grants(address, port, name) for rule in self.allow):
+            kind = special_kind(address)
+            if kind is not None:
+                return self._needs_rule(kind)
+            if not self.public:
+                return self._needs_rule("a public address")
+            decision = Grant.PUBLIC
+        return decision if self.within is None else self.within.of_address(address, port, name)
+
+    def _needs_rule(self, kind: str) -> Denial:
+        return needs_rule(kind, inherits=self.inherits)
+
+    def _may_be_granted(self, name: str, port: int) -> bool:
+        return any(
+            rule.has_name(name, port) or (rule.is_of_addresses and port in rule.ports)
+            for rule in self.allow
+        )
 
 
 NOTHING = EgressPolicy(public=False)

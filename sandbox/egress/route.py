@@ -61,31 +61,31 @@ class Route:
     ) -> Sequence[Address]:
         """The addresses of `host` that `policy` allows, at least one. Raises NotConnected."""
         if not isinstance(host, str):
-            decision = self._decide(host, port, policy)
+            decision = self._decide(host, port, policy, None)
             if isinstance(decision, Denial):
-                raise refused(f"{host} is {decision.kind}")
+                raise refused(f"{host} is {decision.kind}{decision.advice(host, port)}")
             return [host]
-        word = policy.of_name(host, port)
-        if isinstance(word, Denial):
-            raise refused(f"{host} is {word.kind}")
+        denial = policy.of_name(host, port)
+        if denial is not None:
+            raise refused(f"{host} is {denial.kind}{denial.advice(host, port)}")
         found = await self._names.resolve(host, timeout_s=self._limits.lookup_timeout_s)
         allowed: list[Address] = []
-        kinds: dict[str, None] = {}
+        denials: dict[str, Denial] = {}
         for address in found:
-            decision = (
-                self._decide(address, port, policy)
-                if word is None
-                else policy.of_granted_address(address, port)
-            )
+            decision = self._decide(address, port, policy, host)
             if isinstance(decision, Denial):
-                kinds[decision.kind] = None
+                denials[decision.kind] = decision
             else:
                 allowed.append(address)
         if not allowed:
             # Not which address: the operator's own names are not for functions to list.
-            raise refused(f"{host} resolves to {' and '.join(kinds)}")
+            # The first advice that there is: a rule for the name opens whatever it resolves to.
+            advice = next(filter(None, (each.advice(host, port) for each in denials.values())), "")
+            raise refused(f"{host} resolves to {' and '.join(denials)}{advice}")
         return allowed[: self._limits.addresses_max]
 
-    def _decide(self, address: Address, port: int, policy: EgressPolicy) -> Grant | Denial:
-        decision = policy.of_address(address, port)
+    def _decide(
+        self, address: Address, port: int, policy: EgressPolicy, name: str | None
+    ) -> Grant | Denial:
+        decision = policy.of_address(address, port, name)
         return _OWN if decision is Grant.PUBLIC and self._is_own(address) else decision

@@ -73,11 +73,24 @@ class Rule:
             not isinstance(self.where, NamePattern) and port in self.ports and address in self.where
         )
 
+    @property
+    def is_of_addresses(self) -> bool:
+        """Whether it says where by addresses, not by names."""
+        return not isinstance(self.where, NamePattern)
+
+    def grants(self, address: Address, port: int, name: str | None) -> bool:
+        """Whether it is for `address`, or for the `name` that resolved to it."""
+        return self.has_address(address, port) or (name is not None and self.has_name(name, port))
+
     def __str__(self) -> str:
-        """In the form that `parse_rules` reads."""
+        """In the form that `parse_rules` reads; a single address has no prefix length."""
+        where = str(self.where)
+        if not isinstance(self.where, NamePattern) and self.where.num_addresses == 1:
+            where = str(self.where.network_address)
         if self.ports == ALL_PORTS:
-            return str(self.where)
-        where = f"[{self.where}]" if isinstance(self.where, IPv6Network) else str(self.where)
+            return f"[{where}]" if _ends_like_port(where) else where
+        if isinstance(self.where, IPv6Network):
+            where = f"[{where}]"
         low, high = self.ports[0], self.ports[-1]
         return f"{where}:{low}" if low == high else f"{where}:{low}-{high}"
 
@@ -100,15 +113,31 @@ def _rules(text: str) -> Iterator[Rule]:
 
 
 def _parse_rule(entry: str) -> Rule:
+    if "://" in entry:
+        raise HostError("is a URL; a rule is host:port, no URL")
     if entry.startswith("["):
         match = _BRACKETS.fullmatch(entry)
         if match is None:
             raise HostError("has brackets that do not match")
         return Rule(_parse_v6_network(match[1]), _parse_ports(match[2]))
     if entry.count(":") > 1:
+        if _ends_like_port(entry):
+            address, _, port = entry.rpartition(":")
+            raise HostError(f"may end with a port or not; write [{address}]:{port} or {entry}/128")
         return Rule(_parse_v6_network(entry))
     where, colon, ports = entry.partition(":")
     return Rule(_parse_where(where), _parse_ports(ports if colon else None))
+
+
+def _ends_like_port(text: str) -> bool:
+    """Whether an IPv6 address without brackets may as well be one with a port: `::1:443`."""
+    address, _, port = text.rpartition(":")
+    try:
+        parse_ipv6(address)
+        parse_port(port)
+    except HostError:
+        return False
+    return True
 
 
 def _parse_where(text: str) -> IPv4Network | NamePattern:

@@ -34,6 +34,7 @@ from sandbox.bubblewrap_command import (
 )
 from sandbox.bubblewrap_files import Handed, ShownFiles
 from sandbox.bubblewrap_process import BubblewrapProcess
+from sandbox.capabilities import lacking
 from sandbox.cgroups import Cgroup
 from sandbox.code_view import make_view, remove_view
 from sandbox.egress.access import EgressAccess
@@ -108,6 +109,7 @@ class BubblewrapSpawner(WalledSpawner):
         self._bwrap = self._find_bwrap()
         self._filter = filter_program(platform.machine())
         if os.geteuid() == 0:
+            _check_root()
             self._root_programs = RootPrograms(
                 prlimit=_find_program("prlimit"),
                 setpriv=_find_program("setpriv"),
@@ -126,18 +128,14 @@ class BubblewrapSpawner(WalledSpawner):
         }
         self._files = await asyncio.to_thread(
             ShownFiles,
-            etc_dir=self._run_dir / "etc",
+            etc_dir=self._directory.shared / "etc",
             bootstrap_dir=self._bootstrap_dir,
             libraries=libraries,
             staged=bool(self._uids),
         )
         groups = await asyncio.to_thread(self._prepare_views_and_groups)
-        try:
-            for runtime in self._runtimes.values():
-                await self._probe(runtime)
-        except BaseException:
-            self._close_groups()
-            raise
+        for runtime in self._runtimes.values():
+            await self._probe(runtime)
         _log.info(
             "sandbox_rung_ready",
             rung=self.rung,
@@ -215,9 +213,7 @@ class BubblewrapSpawner(WalledSpawner):
             group=group,
             limits=self._process_limits() if uid is None else None,
             open_socket=lambda path: open_to(uid, path) if uid is not None else None,
-            on_shown=lambda: (
-                self._watch(process.pid, spec, process.kill_for_memory) if group is None else None
-            ),
+            on_shown=lambda: self._watch(process.pid, spec, process.kill_for_memory, process.meter),
             on_removed=lambda: self._forget(process, uid),
         )
         return process
@@ -307,6 +303,16 @@ class BubblewrapSpawner(WalledSpawner):
     def _forget(self, process: BubblewrapProcess, uid: int | None) -> None:
         self._watcher.discard(process.pid)
         self._give_back(uid)
+
+
+def _check_root() -> None:
+    if missing := lacking("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID"):
+        raise SandboxError(
+            f"as root the rung bubblewrap mounts files for uids of sandboxes, but this root has not"
+            f" {', '.join(missing)}.",
+            what_next="Start the worker as an ordinary user: then this rung needs no rights; or use the"
+            " rung landlock.",
+        )
 
 
 def _find_program(name: str) -> Path:

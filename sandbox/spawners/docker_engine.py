@@ -1,8 +1,9 @@
 """The Docker engine as awaitable calls: threads of its own, every error a `SandboxError`.
 
-The SDK blocks, so each call runs in a small pool; calls that end sandboxes have a pool of their own
-and never wait behind those that start them. Each thread has its own client: a session of the SDK is
-not safe to share.
+The SDK blocks, so each call runs in a small pool. Calls that end sandboxes have a pool of their own and
+never wait behind those that start them; questions about an end, which is due within a second, have
+another and never wait behind a crowd of removals. Each thread has its own client: a session of the SDK
+is not safe to share.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -28,16 +29,23 @@ from docker.errors import (  # type: ignore[import-untyped]
 
 from sandbox.api import SandboxError
 from sandbox.handle import OUTPUT_TAIL_BYTES
-from sandbox.spawners.docker_errors import EngineGoneError, refused_by_engine
-from sandbox.spawners.docker_options import OWNER_LABEL
+from sandbox.spawners.docker_connection import OneConnection
+from sandbox.spawners.docker_errors import (
+    EngineGoneError,
+    ImageGoneError,
+    NameTakenError,
+    refused_by_engine,
+)
+from sandbox.spawners.docker_options import IMAGE_LABEL, OWNER_LABEL
 
 _log = structlog.get_logger(__name__)
 
 ResultT = TypeVar("ResultT")
 
 _TAIL_LINES = 200
-_NOT_RUNNING = 409
+_CONFLICT = 409
 _ENDING_THREADS = 4
+_ASKING_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,8 @@ class Container:
     id: str
     name: str
     running: bool
+    unstarted: bool
+    """Made but, as far as the engine remembers, never started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,7 @@ class DockerEngine:
         self._clients: list[Any] = []
         self._making = ThreadPoolExecutor(makes_max, thread_name_prefix="docker make")
         self._ending = ThreadPoolExecutor(_ENDING_THREADS, thread_name_prefix="docker end")
+        self._asking = ThreadPoolExecutor(_ASKING_THREADS, thread_name_prefix="docker ask")
 
     async def open(self) -> Mapping[str, Any]:
         """Agree on a version of the API. Returns what the engine says of itself."""
@@ -78,7 +89,7 @@ class DockerEngine:
 
     async def close(self) -> None:
         """Wait for the calls under way, then close all connections. Idempotent."""
-        for pool in (self._making, self._ending):
+        for pool in (self._making, self._ending, self._asking):
             await asyncio.to_thread(pool.shutdown)
         while self._clients:
             self._clients.pop().close()
@@ -86,7 +97,12 @@ class DockerEngine:
     def new_client(self) -> Any:
         """A client of the caller's own, who closes it. Blocking. Raises OSError and what the SDK does."""
         self._knock()
-        return docker.APIClient(base_url=self.url, version=self._version, timeout=self._timeout_s)
+        client = docker.APIClient(base_url=self.url, version=self._version, timeout=self._timeout_s)
+        client.mount(
+            "http+docker://",
+            OneConnection(self._path, timeout_s=self._timeout_s),
+        )
+        return client
 
     # --- making ---------------------------------------------------------------------------------
 
@@ -101,8 +117,14 @@ class DockerEngine:
             self._making, f"build the image {tag}", self._build_image, context, tag, arguments
         )
 
+    async def remove_old_images(self, current: Collection[str]) -> Sequence[str]:
+        """Remove the images of ours that are not `current` and that no container uses; their tags."""
+        return await self._call(
+            self._making, "remove old images", self._remove_old_images, frozenset(current)
+        )
+
     async def create(self, name: str, config: Mapping[str, Any]) -> str:
-        """The new container's id."""
+        """The new container's id. Raises NameTakenError, ImageGoneError."""
         return await self._call(
             self._making, f"create the container {name}", self._create, name, config
         )
@@ -120,15 +142,20 @@ class DockerEngine:
 
     async def state(self, container_id: str) -> ContainerState | None:
         """None when there is no such container."""
-        return await self._call(self._ending, "inspect a container", self._state, container_id)
+        return await self._call(self._asking, "inspect a container", self._state, container_id)
 
     async def output_tail(self, container_id: str) -> bytes:
         """The end of what it wrote; empty when it is gone."""
-        return await self._call(self._ending, "read a container's log", self._tail, container_id)
+        return await self._call(self._asking, "read a container's log", self._tail, container_id)
 
     async def remove(self, container_id: str) -> None:
-        """Kill and remove, by id or name. Idempotent: gone, or being removed, is fine."""
+        """Kill and remove. Idempotent: gone, or being removed, is fine."""
         await self._call(self._ending, "remove a container", self._remove, container_id)
+
+    async def remove_named(self, name: str, owner: str) -> str | None:
+        """Remove that owner's container of that name; its id. None when there is none, or it is another
+        owner's, which is left alone."""
+        return await self._call(self._ending, "remove a container", self._remove_named, name, owner)
 
     async def containers_of(self, owner: str) -> Sequence[Container]:
         """All containers with that owner's label, ended ones included."""
@@ -205,8 +232,33 @@ class DockerEngine:
                 if "error" in line:
                     raise SandboxError(f"the image {tag} cannot be built: {line['error']}.")
 
+    def _remove_old_images(self, current: frozenset[str]) -> Sequence[str]:
+        client = self._client()
+        removed: list[str] = []
+        for image in client.images(filters={"label": IMAGE_LABEL}):
+            tags = image["RepoTags"] or []
+            if current.intersection(tags):
+                continue
+            try:
+                client.remove_image(image["Id"])
+            except NotFound:
+                continue
+            except APIError as error:
+                if error.status_code != _CONFLICT:  # a container uses it
+                    raise
+            else:
+                removed += tags
+        return removed
+
     def _create(self, name: str, config: Mapping[str, Any]) -> str:
-        created = self._client().create_container_from_config(dict(config), name)
+        try:
+            created = self._client().create_container_from_config(dict(config), name)
+        except NotFound as error:
+            raise ImageGoneError.of(str(config["Image"]), str(error.explanation)) from error
+        except APIError as error:
+            if error.status_code == _CONFLICT:
+                raise NameTakenError(f"the engine has a container {name} already.") from error
+            raise
         for warning in created.get("Warnings") or ():
             _log.warning("docker_container_warning", container=name, warning=warning)
         return str(created["Id"])
@@ -222,7 +274,7 @@ class DockerEngine:
         except NotFound:
             return
         except APIError as error:
-            if error.status_code != _NOT_RUNNING:
+            if error.status_code != _CONFLICT:  # not running
                 raise
 
     def _state(self, container_id: str) -> ContainerState | None:
@@ -244,8 +296,18 @@ class DockerEngine:
         except NotFound:
             return
         except APIError as error:
-            if error.status_code != _NOT_RUNNING:  # being removed already
+            if error.status_code != _CONFLICT:  # being removed already
                 raise
+
+    def _remove_named(self, name: str, owner: str) -> str | None:
+        try:
+            found = self._client().inspect_container(name)
+        except NotFound:
+            return None
+        if (found["Config"]["Labels"] or {}).get(OWNER_LABEL) != owner:
+            return None
+        self._remove(found["Id"])
+        return str(found["Id"])
 
     def _containers_of(self, owner: str) -> Sequence[Container]:
         listed = self._client().containers(all=True, filters={"label": f"{OWNER_LABEL}={owner}"})
@@ -254,6 +316,7 @@ class DockerEngine:
                 id=item["Id"],
                 name=item["Names"][0].lstrip("/") if item["Names"] else "",
                 running=item["State"] in {"running", "created", "paused", "restarting"},
+                unstarted=item["State"] == "created",
             )
             for item in listed
         ]

@@ -18,6 +18,19 @@ class EngineGoneError(SandboxError):
         )
 
 
+class NameTakenError(SandboxError):
+    """Another container has the name, and with it the uid."""
+
+
+class ImageGoneError(SandboxError):
+    """Somebody removed the image; it can be built again."""
+
+    @classmethod
+    def of(cls, image: str, explanation: str) -> ImageGoneError:
+        """Docker answers "not found" for an image, and for nothing else that a container is made of."""
+        return cls(f"the Docker engine does not have the image {image}: {explanation}.")
+
+
 def refused_by_engine(what: str, explanation: str) -> SandboxError:
     """The engine answered with an error; its own words are kept."""
     said = explanation.strip().rstrip(".")
@@ -33,8 +46,6 @@ def refused_by_engine(what: str, explanation: str) -> SandboxError:
             "The engine does not see this machine's folders: a worker in a container must have its"
             " run directory and its code at the same path as the engine's machine."
         )
-    elif "no such image" in text:
-        what_next = "Its image was removed from the engine; restart the worker, which builds it."
     return SandboxError(f"the Docker engine refused to {what}: {said}.", what_next=what_next)
 
 

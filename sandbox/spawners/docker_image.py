@@ -28,8 +28,8 @@ _PLACES = (_HERE.parent / "deploy" / "docker" / "sandbox", _HERE / "docker_sandb
 _TAG_DIGITS = 16
 _LEFT_OUT = {"test", ".npmrc", "PROTOCOL.md", "README.md"}
 _TEXTS = {
-    "/etc/passwd": "nobody:x:65534:65534:nobody:/tmp:/\n",
-    "/etc/group": "nogroup:x:65534:\n",
+    "/etc/passwd": "",  # each container has its own entry mounted over it
+    "/etc/group": "",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 
@@ -43,6 +43,12 @@ def docker_files_dir() -> Path:
         "the files of the docker rung (Dockerfile, seccomp.json) are not installed.",
         what_next="Reinstall the yunhan package.",
     )
+
+
+def check_bootstrap(bootstrap: Path) -> None:
+    """Raises SandboxError for a folder that is not the bootstrap's."""
+    if not (bootstrap / "index.mjs").is_file():
+        raise SandboxError(f"{bootstrap} has no index.mjs, the sandbox's entry.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,16 @@ from sandbox.sandbox_egress import EGRESS
 
 OWNER_LABEL = "yunhan.owner"
 SANDBOX_LABEL = "yunhan.sandbox"
+IMAGE_LABEL = "yunhan.image"
+"""Of the images; set in the Dockerfile."""
 
-USER = "65534:65534"
 NODE_PATH = Path("/usr/local/bin/node")
 BOOTSTRAP_DIR = Path("/yunhan/bootstrap")
 CODE_DIR = PurePosixPath("/code")
 CHANNEL_DIR = PurePosixPath("/channel")
 CHANNEL = "channel"
 HOSTS = "hosts"
+PASSWD = "passwd"  # noqa: S105 - a file name
 HOME = Path("/tmp")  # noqa: S108 - a tmpfs of the sandbox's own
 
 _MIB = 1024 * 1024
@@ -64,6 +66,7 @@ def container_config(
     *,
     image: str,
     owner: str,
+    uid: int,
     folder: Path,
     view: Path,
     seccomp: str,
@@ -72,21 +75,21 @@ def container_config(
     """The body of the engine's "create a container" for one generic sandbox.
 
     `folder` (the channel's) and `view` (the code's) are mounted read-only; connecting to a socket
-    needs no writable mount. `seccomp` is the profile's JSON text. There is no `nproc` limit, because
-    it would count over all containers of the same user.
+    needs no writable mount. `seccomp` is the profile's JSON text. `uid` is no other container's, so
+    that limits that the kernel keeps per uid (inotify, pending signals, ...) are this sandbox's alone.
     """
     return {
         "Image": image,
         "Cmd": node_command(node=NODE_PATH, bootstrap_dir=BOOTSTRAP_DIR, memory_mb=spec.memory_mb),
         "Env": [f"{name}={value}" for name, value in _environment(egress=egress).items()],
-        "User": USER,
+        "User": f"{uid}:{uid}",
         "WorkingDir": str(HOME),
         "Hostname": "sandbox",
         # Without a network of the engine's at all a start is 150 ms shorter than with its "none"; the
         # kernel's own loopback is there, and `hosts` names it.
         "NetworkDisabled": True,
         "Labels": {OWNER_LABEL: owner, SANDBOX_LABEL: spec.sandbox_id},
-        "HostConfig": _host_config(spec, options, folder, view, seccomp),
+        "HostConfig": _host_config(spec, options, folder, view, seccomp=seccomp, uid=uid),
     }
 
 
@@ -100,14 +103,13 @@ def _environment(*, egress: bool) -> dict[str, str]:
 
 
 def _host_config(
-    spec: SandboxSpec, options: DockerOptions, folder: Path, view: Path, seccomp: str
+    spec: SandboxSpec, options: DockerOptions, folder: Path, view: Path, *, seccomp: str, uid: int
 ) -> dict[str, Any]:
     memory = spec.memory_mb * _MIB
-    uid, gid = USER.split(":")
     # mode=1777 would be ignored where the image's own /tmp has another mode
     tmp = (
         f"rw,noexec,nosuid,nodev,size={options.tmp_mb}m,nr_inodes={options.tmp_inodes_max},"
-        f"uid={uid},gid={gid},mode=0700"
+        f"uid={uid},gid={uid},mode=0700"
     )
     return {
         # An init of the engine's: as process 1 Node would survive its own signals, aborts would look
@@ -138,6 +140,7 @@ def _host_config(
             _read_only(folder, CHANNEL_DIR),
             _read_only(view, CODE_DIR),
             _read_only(folder / HOSTS, PurePosixPath("/etc/hosts")),
+            _read_only(folder / PASSWD, PurePosixPath("/etc/passwd")),
         ],
         "LogConfig": {
             "Type": "json-file",

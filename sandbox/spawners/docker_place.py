@@ -1,7 +1,8 @@
-"""What one container has on this machine: its name, its socket's folder and its view of the code."""
+"""What one container has on this machine: its uid, its socket's folder and its view of the code."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -11,12 +12,12 @@ from pathlib import Path
 from sandbox.api import SandboxError
 from sandbox.channel import ChannelListener, check_channel_path
 from sandbox.code_view import remove_view
-from sandbox.folders import remove_sandbox_folder, sandbox_folder
-from sandbox.spawners.docker_options import CHANNEL, HOSTS
+from sandbox.folders import open_to, remove_sandbox_folder, sandbox_folder
+from sandbox.spawners.docker_options import CHANNEL, HOSTS, PASSWD
+from sandbox.spawners.docker_uids import container_name
 
-# From outside only the run directory's owner gets here; inside it is another user who connects.
 _FOLDER_MODE = 0o755
-SOCKET_MODE = 0o666
+_SOCKET_MODE = 0o666
 _FILE_MODE = 0o444
 _HOSTS_TEXT = "127.0.0.1 localhost\n::1 localhost\n"
 _USUAL_ID_LENGTH = 24
@@ -26,32 +27,66 @@ _USUAL_ID_LENGTH = 24
 class Place:
     """Unique for every container, also where sandboxes bear one id in turn."""
 
-    name: str
+    uid: int
     folder: Path
     view: Path
+    uid_is_real: bool = True
+    """Whether the engine's uids are this machine's."""
 
     @classmethod
-    def choose(cls, sandbox_id: str, owner: str, run_dir: Path, views_dir: Path) -> Place:
+    def choose(
+        cls, sandbox_id: str, uid: int, run_dir: Path, views_dir: Path, *, uid_is_real: bool = True
+    ) -> Place:
         key = f"{sandbox_id}-{secrets.token_hex(4)}"
         folder = sandbox_folder(run_dir, key)
-        return cls(name=f"yunhan-{owner}-{key}", folder=folder, view=views_dir / folder.name)
+        return cls(uid=uid, folder=folder, view=views_dir / folder.name, uid_is_real=uid_is_real)
+
+    @property
+    def name(self) -> str:
+        """The container's."""
+        return container_name(self.uid)
 
     def make(self) -> ChannelListener:
         """Make the folders and listen. Blocking; raises SandboxError, then call `remove`."""
         try:
             self.folder.mkdir(mode=0o700)
-            self.folder.chmod(_FOLDER_MODE)
-            (self.folder / HOSTS).write_text(_HOSTS_TEXT)
-            (self.folder / HOSTS).chmod(_FILE_MODE)
+            self._write(HOSTS, _HOSTS_TEXT)
+            # Without an entry `os.userInfo()` throws.
+            self._write(PASSWD, f"function:x:{self.uid}:{self.uid}::/tmp:/bin/false\n")
             self.view.mkdir(mode=0o700)
-            self.view.chmod(_FOLDER_MODE)
+            self.admit(self.folder, self.view)
         except OSError as error:
             raise SandboxError(
                 f"the folder {error.filename} cannot be made: {error.strerror}."
             ) from error
         listener = ChannelListener(self.folder / CHANNEL)
-        (self.folder / CHANNEL).chmod(SOCKET_MODE)
+        try:
+            self.admit(self.folder / CHANNEL)
+        except OSError as error:
+            listener.close()
+            raise SandboxError(
+                f"the socket {self.folder / CHANNEL} cannot be opened: {error.strerror}."
+            ) from error
         return listener
+
+    def admit(self, *paths: Path) -> None:
+        """Let the container's uid into a folder or connect to a socket. Raises OSError.
+
+        That uid alone, where this worker may give files away (root). Elsewhere the modes are open and the
+        walls are others: from outside only the run directory's owner gets here, and a container
+        has its own folder mounted and no other's.
+        """
+        if self.uid_is_real:
+            with contextlib.suppress(PermissionError):
+                open_to(self.uid, *paths)
+                return
+        for path in paths:
+            path.chmod(_SOCKET_MODE if path.is_socket() else _FOLDER_MODE)
+
+    def _write(self, name: str, text: str) -> None:
+        file = self.folder / name
+        file.write_text(text)
+        file.chmod(_FILE_MODE)
 
     def remove(self) -> None:
         """Blocking. Idempotent."""
@@ -61,7 +96,7 @@ class Place:
 
 def check_run_dir(run_dir: Path) -> None:
     """Raises SandboxError when sockets in it would have too long a path."""
-    usual = Place.choose("x" * _USUAL_ID_LENGTH, "", run_dir, run_dir)
+    usual = Place.choose("x" * _USUAL_ID_LENGTH, 1, run_dir, run_dir)
     check_channel_path(usual.folder / CHANNEL)
 
 

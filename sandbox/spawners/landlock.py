@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import platform
 import py_compile
@@ -31,8 +32,8 @@ from sandbox.code_view import make_view, remove_view
 from sandbox.egress.access import EgressAccess
 from sandbox.folders import open_to
 from sandbox.handle import ProcessHandle
-from sandbox.landlock_plan import Inside, Walls, joined_files, launcher_plan
-from sandbox.landlock_privileges import check_privileges, namespaces_here
+from sandbox.landlock_plan import Inside, Walls, launcher_plan
+from sandbox.landlock_privileges import check_privileges, namespaces_here, own_user_namespace
 from sandbox.landlock_process import LandlockProcess
 from sandbox.landlock_rules import SCOPES_SINCE, landlock_abi, unix_sockets_only
 from sandbox.landlock_uids import UIDS, UidPool, check_uids
@@ -96,8 +97,7 @@ class LandlockSpawner(WalledSpawner):
 
     @property
     def weaknesses(self) -> Sequence[str]:
-        """What is weaker here than this rung can be, one sentence each. After `start`."""
-        return self._weaknesses
+        return (*self._weaknesses, *super().weaknesses)
 
     # --- start and stop -------------------------------------------------------------------------
 
@@ -111,18 +111,15 @@ class LandlockSpawner(WalledSpawner):
             runtime.path: await find_libraries(runtime.path) for runtime in self._runtimes.values()
         }
         groups = await asyncio.to_thread(self._prepare_files, self._walls.stage, libraries)
-        try:
-            for runtime in self._runtimes.values():
-                await self._probe(runtime)
-        except BaseException:
-            self._close_groups()
-            raise
+        self._walls = dataclasses.replace(self._walls, limits=self._limits)  # known only now
+        for runtime in self._runtimes.values():
+            await self._probe(runtime)
         _log.info(
             "sandbox_rung_ready",
             rung=self.rung,
             limits_by=self._limits_by,
             landlock_abi=self._walls.abi,
-            weaknesses=self._weaknesses,
+            weaknesses=self.weaknesses,
             leftovers_removed=leftovers,
             groups_removed=groups,
         )
@@ -153,23 +150,24 @@ class LandlockSpawner(WalledSpawner):
             )
         self._weaknesses = tuple(weaknesses)
         return Walls(
-            stage=self._run_dir / "stage",
+            stage=self._directory.shared / "stage",
             abi=abi,
             namespaces=namespaces,
             filters=tuple(filters),
             init_uid=self._uids.init_uid,
             limits=self._limits,
+            maps=own_user_namespace(),
         )
 
     def _prepare_files(self, stage: Path, libraries: Mapping[Path, Sequence[Path]]) -> int:
         """How many control groups of a dead worker were removed."""
         try:
             stage.mkdir(mode=0o700, exist_ok=True)
-            self._launcher = self._run_dir / "launcher.pyc"
+            self._launcher = self._directory.shared / "launcher.pyc"
             # Compiled once: compiling takes longer than everything that it does.
             py_compile.compile(str(_LAUNCHER), str(self._launcher), "launcher.py", doraise=True)
             self._files = ShownFiles(
-                etc_dir=self._run_dir / "etc",
+                etc_dir=self._directory.shared / "etc",
                 bootstrap_dir=self._bootstrap_dir,
                 libraries=libraries,
                 staged=False,
@@ -233,10 +231,8 @@ class LandlockSpawner(WalledSpawner):
             uid=uid,
             view=view,
             group=group,
-            on_shown=lambda: (
-                self._watch(process.pid, spec, process.kill_for_memory, beside=_LAUNCHER_BYTES)
-                if group is None
-                else None
+            on_shown=lambda: self._watch(
+                process.pid, spec, process.kill_for_memory, process.meter, beside=_LAUNCHER_BYTES
             ),
             on_removed=lambda: self._forget(process, uid),
         )
@@ -288,7 +284,7 @@ class LandlockSpawner(WalledSpawner):
                     working_dir=str(HOME_INSIDE),
                     binds=handed.binds,
                     uid=uid,
-                    joined=[] if group is None else joined_files(group.folders),
+                    joined=[] if group is None else group.procs,
                 ),
                 worker=os.getpid(),
             )

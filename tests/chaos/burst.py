@@ -1,34 +1,31 @@
 """A burst of functions that were never called before, on few slots: nothing runs twice, nobody starves.
 
-    python -m tests.chaos.burst --rung bubblewrap [--functions 100] [--slots 8] [--neighbours 2]
+    python -m tests.chaos.run --only burst --rung bubblewrap [--functions 100] [--neighbours 2]
+        [--results FILE]
 
-Every function is called once, all at the same moment. Meanwhile neighbours call a warm function of a space
-of their own, one call after the other. Every call is ok and started its function once; each ends within
-3 times the mean; no neighbour's call waits longer than the slowest of the burst may.
+Every function is called once, all at the same moment, on 8 slots. Meanwhile neighbours call a warm function
+of a space of their own, one call after the other. Every call is ok and started its function once; each ends
+within 3 times the mean; no neighbour's call waits longer than the slowest of the burst may. After the stop
+nothing is left.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
 import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
-from tests.chaos.engine import Engine
-from tests.chaos.snapshot import Machine
+from tests.chaos.options import RungOptions, read_options
+from tests.chaos.results import note, spread
+from tests.chaos.rung_program import SLOTS, RungProgram, rung_program
+from tests.chaos.stillness import stopped
 from tests.harness.management import Management
-from tests.harness.program import Program
 
 WAIT_FACTOR_MAX = 3.0
 SOURCE = "let loads = 0;\nmodule.exports = (ctx) => {\n  loads += 1;\n"
@@ -38,10 +35,8 @@ _WRITTEN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    rung: str
+class Options(RungOptions):
     functions: int = 100
-    slots: int = 8
     neighbours: int = 2
 
 
@@ -79,9 +74,8 @@ def call(management: Management, space_id: str, name: str, number: int, burst: B
 class Watch:
     """Counts sandboxes by process id while the burst runs."""
 
-    def __init__(self, machine: Machine, program: int) -> None:
-        self._machine = machine
-        self._program = program
+    def __init__(self, on_rung: RungProgram) -> None:
+        self._on_rung = on_rung
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch sandboxes")
         self.seen: set[int] = set()
@@ -96,12 +90,12 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._over.wait(0.1):
-            self.seen |= set(self._machine.sandboxes(self._program))
+            self.seen |= set(self._on_rung.sandboxes())
 
 
-def measure(burst: Burst, program: Program, machine: Machine) -> None:
+def measure(burst: Burst, on_rung: RungProgram) -> None:
     options = burst.options
-    management = Management(program.endpoint, program.access_key())
+    management = Management(on_rung.program.endpoint, on_rung.program.access_key())
     space_id, _ = management.space("burst")
     other_id, _ = management.space("neighbour")
     names = [f"first-{number}" for number in range(options.functions)]
@@ -120,11 +114,10 @@ def measure(burst: Burst, program: Program, machine: Machine) -> None:
             burst.neighbours_s.append(call(management, other_id, f"warm-{number}", 0, burst))
             over.wait(0.05)
 
-    assert program.process is not None
-    already = set(machine.sandboxes(program.process.pid))
+    already = set(on_rung.sandboxes())
     threads = [threading.Thread(target=neighbour, args=(n,)) for n in range(options.neighbours)]
     with (
-        Watch(machine, program.process.pid) as watch,
+        Watch(on_rung) as watch,
         ThreadPoolExecutor(options.functions) as callers,
     ):
         for thread in threads:
@@ -180,81 +173,34 @@ def report(burst: Burst) -> dict[str, Any]:
     return {
         "rung": burst.options.rung,
         "functions": burst.options.functions,
-        "slots": burst.options.slots,
-        "call_s": _spread(burst.lasted_s),
+        "slots": SLOTS,
+        "call_s": spread(burst.lasted_s),
         "longest_to_mean": round(max(burst.lasted_s) / statistics.fmean(burst.lasted_s), 2),
-        "queue_ms": _spread(burst.queue_ms),
-        "start_ms": _spread(burst.start_ms),
+        "queue_ms": spread(burst.queue_ms),
+        "start_ms": spread(burst.start_ms),
         "cold": burst.cold,
         "sandboxes_seen": burst.started,
-        "neighbour_alone_s": _spread(burst.neighbours_alone_s),
-        "neighbour_s": _spread(burst.neighbours_s),
+        "neighbour_alone_s": spread(burst.neighbours_alone_s),
+        "neighbour_s": spread(burst.neighbours_s),
         "neighbour_calls": len(burst.neighbours_s),
         "violations": burst.violations[:50],
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    ordered = sorted(values)
-    at = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    found = {name: ordered[int(part * (len(ordered) - 1))] for name, part in at.items()}
-    return {name: round(value, 3) for name, value in found.items()} | {
-        "mean": round(statistics.fmean(ordered), 3)
-    }
-
-
-def show(figures: dict[str, Any]) -> None:
-    """A table for people, then one line for programs."""
-    for name, value in figures.items():
-        if name != "violations":
-            print(f"{name:>20}  {value}")
-    for violation in figures["violations"][:20]:
-        print(f"  VIOLATION {violation}")
-    print(json.dumps(figures))
-
-
 def run(options: Options) -> Burst:
     """One burst in folders of its own."""
     burst = Burst(options)
-    with tempfile.TemporaryDirectory(prefix="yunhan-burst-") as folder, ExitStack() as stack:
-        settings = {
-            "YUNHAN_SANDBOX": options.rung,
-            "YUNHAN_SLOTS": str(options.slots),
-            "YUNHAN_QUEUE_WAIT_S": "120",  # a slow machine is no violation
-            "YUNHAN_LOG_FUNCTION_LINES": "false",
-        }
-        engine = None
-        if options.rung == "docker":
-            root = Path(tempfile.mkdtemp(prefix="yh-engine-"))
-            stack.callback(shutil.rmtree, root, ignore_errors=True)
-            engine = Engine(root)
-            stack.callback(engine.stop)
-            engine.start()
-            settings["YUNHAN_DOCKER_HOST"] = f"unix://{engine.socket}"
-        program = Program(Path(folder) / "data", **settings)
-        stack.callback(lambda: program.process and program.kill())
-        program.start()
-        measure(burst, program, Machine(program.data_dir, engine))
-        code = program.stop()
-        if code != 0:
-            burst.violations.append(f"the program ended with {code}\n{program.log()}")
+    # A slow machine is no violation.
+    with rung_program(options.rung, YUNHAN_QUEUE_WAIT_S="120") as on_rung:
+        nothing = on_rung.machine.snapshot(None)
+        on_rung.program.start()
+        measure(burst, on_rung)
+        burst.violations += stopped(nothing, on_rung)
         judge(burst)
     return burst
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    defaults = Options(rung="")
-    parser.add_argument("--rung", required=True)
-    parser.add_argument("--functions", type=int, default=defaults.functions)
-    parser.add_argument("--slots", type=int, default=defaults.slots)
-    parser.add_argument("--neighbours", type=int, default=defaults.neighbours)
-    figures = report(run(Options(**vars(parser.parse_args(given)))))
-    show(figures)
-    return 1 if figures["violations"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    assert __doc__
+    options = read_options(Options, __doc__.partition("\n")[0], given)
+    return note("burst", report(run(options)), options.results)

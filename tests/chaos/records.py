@@ -40,8 +40,8 @@ class Records:
     def check(
         self, calls: Sequence[Answered], kills: Sequence[float], lag_s: float, names: Sequence[str]
     ) -> list[str]:
-        """Violations. `kills` are the moments at which the program was killed: a call that ended less
-        than `lag_s` before may have lost its record."""
+        """Violations. `kills` are the moments at which the program was dead after a kill: a call that ended
+        less than `lag_s` before may have lost its record."""
         time.sleep(_WRITTEN_S)  # the last ones are written in a batch
         by_id: defaultdict[str, list[str]] = defaultdict(list)
         runs: Counter[str] = Counter()
@@ -60,11 +60,13 @@ class Records:
             found = by_id.get(call.request_id, [])
             if not call.request_id:
                 continue
-            may_be_lost = any(0 <= kill - call.ended < lag_s for kill in kills)
+            before_s = min((kill - call.ended for kill in kills if kill > call.ended), default=None)
+            may_be_lost = before_s is not None and before_s < lag_s
             if found != [call.verdict.outcome] and not (may_be_lost and not found):
                 violations.append(
                     f"call {call.number} of {call.name} ({call.request_id}) was answered"
                     f" {call.verdict.outcome}, its records say {found}"
+                    + (f", {before_s:.2f} s before a kill" if before_s is not None else "")
                 )
         return violations
 

@@ -1,6 +1,6 @@
 """`make chaos`: kill -9 of the whole program at random points of deployments and calls. Seeded, bounded.
 
-    python -m tests.chaos.run [--kills 20] [--deployments 200] [--calls 2000] [--seed N]
+    python -m tests.chaos.run [--kills 20] [--deployments 200] [--calls 2000] [--seed N] [--results FILE]
     python -m tests.chaos.run --only sandboxes --rung bubblewrap   (see tests/chaos/sandboxes.py)
     python -m tests.chaos.run --only burst --rung bubblewrap       (see tests/chaos/burst.py)
 
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from runtime.data_dir import DataDir
 from tests.chaos import burst, sandboxes
+from tests.chaos.results import RESULTS, note
 from tests.harness.management import Management, ManagementError
 from tests.harness.program import Program
 
@@ -86,8 +87,9 @@ class Life:
 
 def leftovers(data_dir: Path) -> list[str]:
     """Processes and folders that belong to this data directory though no program runs."""
-    marks = (str(data_dir), str(DataDir(data_dir).run))
-    found = [str(path) for path in DataDir(data_dir).run.glob("*")]
+    run_dir = DataDir(data_dir).run
+    marks = (str(data_dir), str(run_dir))
+    found = [str(run_dir)] if run_dir.exists() else []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
@@ -185,16 +187,20 @@ def main() -> int:
     parser.add_argument("--deployments", type=int, default=200)
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     tally = run(options.kills, options.deployments, options.calls, options.seed)
-    print(
-        f"seed {options.seed}: {tally.kills} kills, {tally.deployments} acknowledged deployments,"
-        f" {tally.calls} answered calls, {tally.failed_calls} cut off by a kill,"
-        f" {tally.checked} checks after restarts, {len(tally.errors)} errors"
-    )
-    for error in tally.errors[:20]:
-        print(f"  {error}")
-    return 1 if tally.errors else 0
+    figures = {
+        "rung": "process",
+        "seed": options.seed,
+        "kills": tally.kills,
+        "deployments": tally.deployments,
+        "calls": tally.calls,
+        "cut_off": tally.failed_calls,
+        "checked_after_restarts": tally.checked,
+        "violations": tally.errors[:50],
+    }
+    return note("programs", figures, options.results)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ HOSTILE = {
     "exit0": ("module.exports = () => process.exit(0)", "exited"),
     "exit3": ("module.exports = () => process.exit(3)", "exited"),
     "abort": ("module.exports = () => process.abort()", "crashed"),
-    "kill": ("module.exports = () => { process.kill(process.pid, 9) }", "crashed"),
+    "segfault": ("module.exports = () => { process.kill(process.pid, 'SIGSEGV') }", "crashed"),
+    "kill": ("module.exports = () => { process.kill(process.pid, 9) }", "sandbox_lost"),
     "rejects": (
         "module.exports = async () => { Promise.reject(new Error('late'));"
         " await new Promise(() => {}) }",
@@ -46,7 +47,9 @@ HOSTILE = {
         "out_of_memory",
     ),
 }
-CODES = {"timeout": "RequestTimeout"}
+CODES = {"timeout": "RequestTimeout", "sandbox_lost": "FunctionServerError"}
+# Nobody can say whose SIGKILL it was.
+OURS = {"sandbox_lost"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +69,7 @@ def test_each_end_has_its_outcome_and_the_next_call_works(
     assert answer["Outcome"] == kind, answer
     assert answer["Success"] is False
     assert answer["Error"]["Code"] == CODES.get(kind, "FunctionBizError")
-    assert answer["Error"]["Blame"] == "function"
+    assert answer["Error"]["Blame"] == ("ours" if kind in OURS else "function")
     assert answer["Error"]["Message"]
     record = read_record(management, space[0], answer["RequestId"])
     assert record["FunctionName"] == name

@@ -1,8 +1,4 @@
-"""A program of 400 bytes that makes one system call, which Node itself would never make. x86_64 only.
-
-It exits with the error number, 0 for none. `"pid"` is the process that started it, `"pointer"` points to
-256 bytes of zeros.
-"""
+"""Small programs for x86_64: one system call that Node itself would never make, or a fork bomb."""
 
 from __future__ import annotations
 
@@ -34,15 +30,31 @@ _EXIT_WITH_ERROR = (
 )
 
 
-def system_call(number: int, args: Sequence[int | str] = ()) -> bytes:
-    """The program's file."""
+_FORK_BOMB = (
+    b"\xbb%s"  # mov ebx, generations
+    b"\xb8\x39\x00\x00\x00" + _SYSCALL + b"\xff\xcb\x75\xf5"  # fork; dec ebx; jnz back
+    b"\xb8\x22\x00\x00\x00" + _SYSCALL + b"\xeb\xf7"  # pause, again and again
+)
+
+
+def system_call(number: int, args: Sequence[int | str] = (), *, data: bytes = b"") -> bytes:
+    """It exits with the error number, 0 for none. `"pid"` is the process that started it, `"pointer"` points
+    to `data` and zeros, 256 bytes."""
     code = b""
     for value, (load, copy_rax) in zip(args, _REGISTERS, strict=False):
         if value == "pid":
             code += _LOAD_RAX + _long(_GETPPID) + _SYSCALL + copy_rax
         else:
             code += load + _long(_BASE + _HEADERS if value == "pointer" else int(value))
-    code += _LOAD_RAX + _long(number) + _SYSCALL + _EXIT_WITH_ERROR
+    return _program(code + _LOAD_RAX + _long(number) + _SYSCALL + _EXIT_WITH_ERROR, data)
+
+
+def fork_bomb(generations: int) -> bytes:
+    """Doubles itself so many times, as far as it is let, and stays."""
+    return _program(_FORK_BOMB % struct.pack("<I", generations), b"")
+
+
+def _program(code: bytes, data: bytes) -> bytes:
     size = _HEADERS + _SPARE + len(code)
     entry = _BASE + _HEADERS + _SPARE
     header = struct.pack(
@@ -51,7 +63,7 @@ def system_call(number: int, args: Sequence[int | str] = ()) -> bytes:
         *(2, 62, 1, entry, 64, 0, 0, 64, 56, 1, 0, 0, 0),
     )
     segment = struct.pack("<IIQQQQQQ", 1, 7, 0, _BASE, _BASE, size, size, 4096)
-    return header + segment + bytes(_SPARE) + code
+    return header + segment + data.ljust(_SPARE, b"\0") + code
 
 
 def _long(value: int) -> bytes:

@@ -93,6 +93,8 @@ const valid = [
     '{"success":false,"error":{"code":"ParamInvalid","message":"no"},"requestId":"req-0007"}',
   ],
 
+  ['grant', 'to_sandbox', { t: 'grant', id: 'req-0002', call: 3 }],
+
   // sandbox to worker
   ['hello', 'to_worker', { t: 'hello', protocol: 1, node: 'v24.19.0', pid: 4242 }],
   ['bound', 'to_worker', { t: 'bound', id: 'req-0001', ok: true, loadMs: 1.25 }],
@@ -109,6 +111,7 @@ const valid = [
         code: 'MODULE_NOT_FOUND',
         stack: "Error: Cannot find module './x'\n    at Object.<anonymous> (/code/index.js:1:1)",
       },
+      loadMs: 1.25,
     },
   ],
   [
@@ -136,6 +139,7 @@ const valid = [
     },
     '{}',
   ],
+  ['reserve', 'to_worker', { t: 'reserve', id: 'req-0002', call: 3, bytes: 1048576 }],
   [
     'result',
     'to_worker',
@@ -216,6 +220,8 @@ const valid = [
       recycle: false,
     },
   ],
+  ['exiting', 'to_worker', { t: 'exiting', id: 'req-0002', code: 137 }],
+  ['exiting by a signal, of nobody', 'to_worker', { t: 'exiting', id: null, code: null }],
 ];
 
 function frame(header, payload = Buffer.alloc(0)) {
@@ -330,9 +336,33 @@ const malformed = [
     'bad_member',
   ],
   [
+    'exiting with a code that is text',
+    'to_worker',
+    text('{"t":"exiting","id":"req-0002","code":"1"}'),
+    'bad_member',
+  ],
+  [
     'call with text as its number',
     'to_worker',
     text('{"t":"call","id":"req-0002","call":"1","method":"m"}', '{}'),
+    'bad_member',
+  ],
+  [
+    'reserve with a payload',
+    'to_worker',
+    text('{"t":"reserve","id":"req-0002","call":3,"bytes":1}', '1'),
+    'payload_too_long',
+  ],
+  [
+    'reserve without its bytes',
+    'to_worker',
+    text('{"t":"reserve","id":"req-0002","call":3}'),
+    'bad_member',
+  ],
+  [
+    'grant without a call',
+    'to_sandbox',
+    text('{"t":"grant","id":"req-0002"}'),
     'bad_member',
   ],
   [

@@ -41,7 +41,7 @@ def missing(rung: str) -> str | None:
     try:
         if rung.startswith("bubblewrap") and shutil.which("bwrap") is None:
             return "bubblewrap is not installed"
-        if rung == "landlock":
+        if rung.startswith("landlock"):
             check_privileges()
             landlock_abi()
         if rung == "docker":
@@ -63,6 +63,7 @@ class RungBench:
             "bubblewrap": lambda: BubblewrapSpawner(**walled),
             "bubblewrap without cgroups": lambda: BubblewrapSpawner(**walled, use_cgroups=False),
             "landlock": lambda: LandlockSpawner(**walled),
+            "landlock without cgroups": lambda: LandlockSpawner(**walled, use_cgroups=False),
             "docker": lambda: DockerSpawner(**walled),
         }
         self.spawner = make[rung]()
@@ -90,14 +91,20 @@ class RungBench:
         return sandbox
 
     async def run(
-        self, sandbox: NodeSandbox, do: str, host: RecordingHost | None = None, **args: Any
+        self,
+        sandbox: NodeSandbox,
+        do: str,
+        host: RecordingHost | None = None,
+        *,
+        timeout_s: float = 30,
+        **args: Any,
     ) -> Ending:
         self._runs += 1
         invocation = Invocation(
             request_id=f"r{self._runs}",
             args=json.dumps({"do": do, **args}).encode(),
             env={},
-            timeout_s=30,
+            timeout_s=timeout_s,
         )
         return await sandbox.run(invocation, host or RecordingHost())
 

@@ -14,6 +14,7 @@ from sandbox.channel import ChannelListener
 from sandbox.frame_codec import WORKER_DECODERS
 from sandbox.frames import Bind, Bound, Frame, Hello, Invoke
 from sandbox.handle import Exit, ProcessHandle
+from sandbox.meter import Meter
 from sandbox.node_sandbox import NodeSandbox
 from sandbox.protocol import FrameParser, encode
 
@@ -26,18 +27,40 @@ FrameT = TypeVar("FrameT", bound=Frame)
 Run: TypeAlias = asyncio.Task[Ending]
 
 
+class FakeMeter(Meter):
+    """Says what the test says."""
+
+    cpu: float | None = None
+    peak: float | None = None
+    killed = False
+
+    def cpu_ms(self) -> float | None:
+        return self.cpu
+
+    def peak_mb(self, told: float | None) -> float | None:
+        return told if self.peak is None else self.peak
+
+    def out_of_memory(self) -> bool:
+        return self.killed
+
+
 class FakeHandle(ProcessHandle):
     """A process that dies when it is killed or when the test says so."""
 
     def __init__(self) -> None:
         self.exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.kills = 0
+        self._meter = FakeMeter()
         self.removed = 0
         self.unkillable = False
         self.pauses = 0
         self.resumes = 0
         self.looks_needed = 1
         self.paused: asyncio.Queue[int] = asyncio.Queue()
+
+    @property
+    def meter(self) -> FakeMeter:
+        return self._meter
 
     def die(self, exit_: Exit) -> None:
         if not self.exited.done():
@@ -101,7 +124,7 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        bounds = {"bind": 0, "invoke": _PAYLOAD_MAX, "reply": _PAYLOAD_MAX}
+        bounds = {"bind": 0, "invoke": _PAYLOAD_MAX, "reply": _PAYLOAD_MAX, "grant": 0}
         self._parser = FrameParser(WORKER_DECODERS, bounds)
         self._frames: list[Frame] = []
 

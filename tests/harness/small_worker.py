@@ -46,7 +46,15 @@ class NoCalls:
     """Service calls that nobody makes."""
 
     async def answer_function(
-        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None, note: object
+        self,
+        job: Job,
+        slot: Slot,
+        method: str,
+        params: bytes,
+        *,
+        user_id: str | None,
+        note: object,
+        traffic: object,
     ) -> bytes:
         raise AssertionError(f"{job.function} called {method}")
 

@@ -42,6 +42,7 @@ def make(folder: Path, bwrap: Path | None = None) -> BubblewrapSpawner:
 async def test_says_what_is_missing(folder: Path) -> None:
     with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
         await make(folder, folder / "bwrap").start()
+    assert not (folder / "run").exists()
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ def broken_bwrap(folder: Path) -> Path:
 async def test_says_what_does_not_work(folder: Path, broken_bwrap: Path) -> None:
     with pytest.raises(SandboxError, match="user namespaces"):
         await make(folder, broken_bwrap).start()
+    assert not (folder / "run").exists()
 
 
 def inner_uids(sandbox: NodeSandbox) -> set[int]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
+import docker  # type: ignore[import-untyped]
 import pytest
 
-from sandbox.api import OutcomeKind, Sandbox, SandboxError
+from sandbox.api import OutcomeKind, Sandbox, SandboxError, SandboxSpec
 from sandbox.spawners.docker import DockerSpawner
-from tests.integration.test_docker_spawner import SOURCE, bound, do, make, value
+from tests.integration.docker_support import SOURCE, bound, do, make, value
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -22,6 +25,8 @@ class OwnEngine:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._group = f"yunhan-test-{os.getpid()}"
+        """Of control groups, that its containers' are in."""
         self.socket = root / "docker.sock"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -32,6 +37,7 @@ class OwnEngine:
             f"--exec-root={self._root}/exec",
             f"--host=unix://{self.socket}",
             f"--pidfile={self._root}/pid",
+            f"--cgroup-parent=/{self._group}",
             "--bridge=none",
             "--iptables=false",
             stdout=asyncio.subprocess.DEVNULL,
@@ -58,6 +64,20 @@ class OwnEngine:
         while f" {data} " in _mounts():  # os.path.ismount does not see a bind mount
             unmounting = await asyncio.create_subprocess_exec("umount", data)
             assert await unmounting.wait() == 0
+        await asyncio.to_thread(_remove_groups, self._group)
+
+    async def remains(self) -> list[str]:
+        """What is on this machine of containers that it has not: processes, shims, control groups."""
+        known = {container["Id"] for container in await asyncio.to_thread(self._containers)}
+        return await asyncio.to_thread(_remains, self._group, str(self._root), known)
+
+    def _containers(self) -> list[dict[str, Any]]:
+        client = docker.APIClient(base_url=f"unix://{self.socket}", version="auto", timeout=20)
+        try:
+            found: list[dict[str, Any]] = client.containers(all=True)
+        finally:
+            client.close()
+        return found
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as knock:
@@ -68,6 +88,25 @@ class OwnEngine:
                 return knock.recv(16).startswith(b"HTTP/1.0 200")
             except OSError:
                 return False
+
+
+def _remains(group: str, root: str, known: set[str]) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_text().replace("\0", " ")
+            grouped = f"/{group}/" in (process / "cgroup").read_text()
+            if grouped or ("containerd-shim" in command and f"{root}/" in command):
+                found.append(f"{command} {(process / 'cgroup').read_text()}")
+    for folder, _, _ in os.walk("/sys/fs/cgroup"):
+        if f"/{group}/" in folder:
+            found.append(folder)
+    return [text for text in found if not any(container in text for container in known)]
+
+
+def _remove_groups(group: str) -> None:
+    for folder in Path("/sys/fs/cgroup").glob(f"**/{group}"):
+        folder.rmdir()
 
 
 def _mounts() -> str:
@@ -83,13 +122,54 @@ async def spawned_again(spawner: DockerSpawner, folder: Path) -> Sandbox:
                 await asyncio.sleep(0.1)
 
 
-async def test_an_engine_that_dies_and_comes_back(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def needs_an_engine() -> None:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("CI has to run as root and to install docker.io")
         pytest.skip("starting a Docker engine takes root and dockerd")
+
+
+async def test_what_an_engine_forgot_that_was_killed_while_it_started_containers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    needs_an_engine()
+    folder = tmp_path_factory.mktemp("e")
+    engine = OwnEngine(folder)
+    spawner = make(folder, docker_host=f"unix://{engine.socket}")
+    try:
+        await engine.start()
+        await spawner.start()
+        for round_ in range(3):
+            spawns = [
+                asyncio.create_task(
+                    spawner.spawn(
+                        SandboxSpec(sandbox_id=f"r{round_}-{number}", node_major=24, memory_mb=128)
+                    )
+                )
+                for number in range(12)
+            ]
+            # Some are there, some are being made, some wait.
+            await asyncio.wait(spawns, return_when=asyncio.FIRST_COMPLETED)
+            await engine.kill()
+            await engine.start()
+            done, _ = await asyncio.wait(spawns)
+            for spawn in done:
+                if spawn.exception() is None:
+                    await spawn.result().stop()
+                else:
+                    assert isinstance(spawn.exception(), SandboxError)
+            async with asyncio.timeout(30):
+                while await spawner.reconcile() or await engine.remains():
+                    await asyncio.sleep(0.2)
+    finally:
+        await spawner.stop()
+        await engine.stop()
+
+
+async def test_an_engine_that_dies_and_comes_back(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    needs_an_engine()
     folder = tmp_path_factory.mktemp("e")
     (folder / "code").mkdir()
     (folder / "code" / "index.js").write_text(SOURCE)
@@ -120,4 +200,4 @@ async def test_an_engine_that_dies_and_comes_back(
     finally:
         await spawner.stop()
         await engine.stop()
-    assert list((folder / "run").iterdir()) == []
+    assert not (folder / "run").exists()

@@ -113,7 +113,7 @@ async def test_far_too_many_connections_are_closed_without_a_word() -> None:
 
 @on_both_loops
 async def test_connections_beyond_the_pace_wait_in_the_backlog() -> None:
-    limits = EgressLimits(connections_max=2, connects_per_s=1e-6)
+    limits = EgressLimits(connects_burst=2, connects_per_s=1e-6)
     async with open_gate(limits=limits, policy=EgressPolicy()) as gate:
         for _ in range(2):
             await gate.refusal("10.0.0.1", 80)
@@ -129,7 +129,7 @@ async def test_connections_beyond_the_pace_wait_in_the_backlog() -> None:
 
 @on_both_loops
 async def test_a_pace_that_was_exceeded_goes_on() -> None:
-    limits = EgressLimits(connections_max=1, connects_per_s=200)
+    limits = EgressLimits(connects_burst=1, connects_per_s=200)
     async with open_gate(limits=limits, policy=EgressPolicy()) as gate:
         for _ in range(5):
             await gate.refusal("10.0.0.1", 80)

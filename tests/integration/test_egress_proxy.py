@@ -68,7 +68,8 @@ async def test_a_refusal_is_answered_told_and_counted() -> None:
         assert status == 403
         assert fields == {
             "X-Egress-Error": "EACCES",
-            "X-Egress-Reason": "169.254.169.254 is a link-local address, which needs an allow rule",
+            "X-Egress-Reason": "169.254.169.254 is a link-local address, which needs an allow rule"
+            ": yunhan egress allow SPACE 169.254.169.254:80, or YUNHAN_EGRESS_ALLOW",
         }
         assert await peer.read_to_end() == b""
         await peer.close()

@@ -16,7 +16,8 @@ import pytest
 
 from runtime.backends.http_aiohttp import AiohttpHttpClient, _Pinned
 from runtime.errors import CallerError, TargetRefusedError
-from runtime.ports import HttpRequest, HttpResponse
+from runtime.ports import HttpRequest, HttpResponse, HttpTraffic
+from sandbox.api import EgressRules
 from sandbox.egress.access import EgressAccess
 from sandbox.egress.names import Names
 from sandbox.egress.policy import EgressPolicy
@@ -78,6 +79,7 @@ def get(url: str, **changes: Any) -> HttpRequest:
         "body": b"",
         "response_max_bytes": 1024 * 1024,
         "timeout_s": 10.0,
+        "egress": EgressRules(),
     }
     return HttpRequest(**{**parts, **changes})
 
@@ -85,7 +87,7 @@ def get(url: str, **changes: Any) -> HttpRequest:
 async def exchange(answer: bytes, path: str = "/", **changes: Any) -> tuple[HttpResponse, Server]:
     async with Server(answer).open() as server:
         url = f"http://127.0.0.1:{server.port}{path}"
-        return await client("127.0.0.1").send(get(url, **changes)), server
+        return await client("127.0.0.1").send(get(url, **changes), HttpTraffic()), server
 
 
 async def test_a_request_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +115,38 @@ async def test_a_request_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None
     for absent in ("transfer-encoding", "\nte:", "content-type", "cookie", "aiohttp"):
         assert absent not in head.lower()
     assert server.bodies == [b"body"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PONG,
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(100_000)),
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+    ids=["plain", "compressed", "nothing"],
+)
+async def test_traffic_is_what_the_other_side_saw(answer: bytes) -> None:
+    traffic = HttpTraffic()
+    async with Server(answer).open() as server:
+        url = f"http://127.0.0.1:{server.port}/a?b=世"
+        sent = get(url, method="POST", headers={"X-H": "v"}, body=b"x" * 10_000)
+        await client("127.0.0.1").send(sent, traffic)
+        seen = len(server.heads[0]) + len(server.bodies[0]) + len(answer)
+    assert traffic == HttpTraffic(connections=1, bytes_moved=seen)
+
+
+async def test_a_request_that_fails_has_its_traffic_too() -> None:
+    traffic = HttpTraffic()
+    answer = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300_000
+    async with Server(answer).open() as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        with pytest.raises(CallerError):
+            await client("127.0.0.1").send(get(url, response_max_bytes=1000), traffic)
+        with pytest.raises(TargetRefusedError):
+            await client().send(get(url), traffic)  # counted by who tells the function
+    assert (traffic.connections, traffic.refused) == (1, 0)
+    assert traffic.bytes_moved > 1000
 
 
 async def test_a_redirect_is_an_answer() -> None:
@@ -175,7 +209,7 @@ async def test_an_answer_that_does_not_come() -> None:
         server.silent = True
         url = f"http://127.0.0.1:{server.port}/"
         with pytest.raises(CallerError) as caught:
-            await client("127.0.0.1").send(get(url, timeout_s=0.05))
+            await client("127.0.0.1").send(get(url, timeout_s=0.05), HttpTraffic())
     assert caught.value.code == "HttpProxy.Timeout"
 
 
@@ -184,7 +218,7 @@ async def test_nobody_there() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(CallerError, match="ECONNREFUSED") as caught:
-            await client("127.0.0.1").send(get(f"http://127.0.0.1:{port}/"))
+            await client("127.0.0.1").send(get(f"http://127.0.0.1:{port}/"), HttpTraffic())
     assert caught.value.code == "HttpProxy.Unreachable"
 
 
@@ -194,7 +228,7 @@ async def test_nobody_there() -> None:
 )
 async def test_what_is_no_url(url: str) -> None:
     with pytest.raises(CallerError) as caught:
-        await client().send(get(url))
+        await client().send(get(url), HttpTraffic())
     assert caught.value.code == "InvalidParameter.url"
 
 
@@ -206,7 +240,7 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
     closed = AiohttpHttpClient(EgressAccess(policy=policy, names=Names(lambda _: ["127.0.0.1"])))
     async with Server().open() as server:
         with pytest.raises(CallerError) as caught:
-            await closed.send(get(f"http://{host}:{server.port}/"))
+            await closed.send(get(f"http://{host}:{server.port}/"), HttpTraffic())
         assert caught.value.code in {"HttpProxy.Refused", "InvalidParameter.url"}
         assert server.heads == []
 
@@ -220,11 +254,11 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_dialled() -> Non
 
     async with Server().open() as server:
         allowed = client("127.0.0.1", rebinding)
-        response = await allowed.send(get(f"http://two.example:{server.port}/"))
+        response = await allowed.send(get(f"http://two.example:{server.port}/"), HttpTraffic())
         assert response.body == b"pong"
         assert looked_up == ["two.example"]
         with pytest.raises(TargetRefusedError) as caught:
-            await allowed.send(get(f"http://two.example:{server.port}/"))
+            await allowed.send(get(f"http://two.example:{server.port}/"), HttpTraffic())
     assert "two.example" in caught.value.message
     assert "127.0.0.2" not in caught.value.message, "what is behind a name is the operator's"
 
@@ -232,7 +266,9 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_dialled() -> Non
 async def test_of_many_addresses_only_the_allowed_are_dialled() -> None:
     async with Server().open() as server:
         some = client("127.0.0.1", lambda _: ["10.0.0.1", "169.254.169.254", "127.0.0.1", "::1"])
-        assert (await some.send(get(f"http://x.example:{server.port}/"))).status == 200
+        assert (
+            await some.send(get(f"http://x.example:{server.port}/"), HttpTraffic())
+        ).status == 200
 
 
 async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
@@ -245,7 +281,7 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     async with server.open(context):
         unverified = client("127.0.0.1", lambda _: ["127.0.0.1"])
         with pytest.raises(CallerError, match=r"x\.example:.* its certificate is not valid"):
-            await unverified.send(get(f"https://x.example:{server.port}/"))
+            await unverified.send(get(f"https://x.example:{server.port}/"), HttpTraffic())
         assert server.heads == []
 
 
@@ -253,7 +289,7 @@ async def test_a_cancelled_request_leaves_nothing() -> None:
     async with Server().open() as server:
         server.silent = True
         url = f"http://127.0.0.1:{server.port}/"
-        sending = asyncio.create_task(client("127.0.0.1").send(get(url)))
+        sending = asyncio.create_task(client("127.0.0.1").send(get(url), HttpTraffic()))
         while not server.heads:
             await asyncio.sleep(0)
         sending.cancel()

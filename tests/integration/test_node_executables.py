@@ -36,7 +36,7 @@ async def test_a_named_executable_is_added_and_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        (None, "does not run"),
+        (None, "does not start"),
         ("#!/bin/sh\necho v18.0.0\n", "is Node.js v18.0.0, not 20"),
         ("#!/bin/sh\necho Python 3.11\n", "is not Node.js"),
         ("#!/bin/sh\nexit 1\n", "is not Node.js"),

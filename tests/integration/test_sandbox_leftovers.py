@@ -6,38 +6,29 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.folders import kill_processes_in, remove_sandbox_folder, sandbox_folder, sweep
+from sandbox.folders import (
+    kill_processes_in,
+    remove_sandbox_folder,
+    sandbox_folder,
+    sweep_sandboxes,
+)
 from sandbox.orphan_guard import OrphanGuard
+from tests.harness.sleepers import Sleepers
 
 pytestmark = pytest.mark.integration
-
-
-class Sleepers:
-    """Processes that do nothing until they are killed."""
-
-    def __init__(self) -> None:
-        self.all: list[subprocess.Popen[bytes]] = []
-
-    def start(self, directory: Path | str = "/") -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(["sleep", "1000"], cwd=directory, start_new_session=True)
-        self.all.append(process)
-        return process
 
 
 @pytest.fixture
 def sleepers() -> Iterator[Sleepers]:
     sleepers = Sleepers()
     yield sleepers
-    for process in sleepers.all:
-        process.kill()
-        process.wait()
+    sleepers.end()
 
 
 # --- folders ------------------------------------------------------------------------------------
@@ -129,10 +120,10 @@ def test_the_caller_is_never_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert kill_processes_in(tmp_path) == 0
 
 
-def test_a_sweep_counts_and_touches_only_sandboxes(tmp_path: Path) -> None:
+def test_a_sweep_counts_sandboxes_and_keeps_what_is_nobodys(tmp_path: Path) -> None:
     for name in ("sb-1", "sb-2", "other"):
         (tmp_path / name).mkdir()
-    assert sweep(tmp_path) == 2
+    assert sweep_sandboxes(tmp_path) == 2
     assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
 
 

@@ -31,6 +31,7 @@ from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
+from runtime.services.egress import EgressService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.function_env_rules import EnvLimits
 from runtime.services.functions import FunctionService
@@ -42,6 +43,7 @@ from runtime.services.space_editor import SpaceEditor
 from runtime.services.space_keys import seal_new_client_secret
 from runtime.services.spaces import SpaceService
 from runtime.settings import Settings
+from runtime.wiring.egress import egress_limits
 from sandbox.api import LogLevel, LogLine, OutcomeKind
 from tests.unit.signed_requests import ACCESS_KEY, NOW_MS, ManualClock
 
@@ -151,6 +153,9 @@ class Bench:
                 max_bytes=self.settings.function_env_max_bytes,
             ),
         )
+        self.egress = EgressService(
+            editor=self.editor, clock=self.clock, limits=egress_limits(self.settings)
+        )
         self.domains = CustomDomains(store=self.control, box=BOX)
         self.http_triggers = HttpTriggerService(
             editor=self.editor,
@@ -194,6 +199,7 @@ class Bench:
             spaces=self.spaces,
             functions=self.functions,
             function_env=self.function_env,
+            egress=self.egress,
             http_triggers=self.http_triggers,
             deployments=self.deployments,
             logs=self.logs,

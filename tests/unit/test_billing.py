@@ -8,6 +8,7 @@ import pytest
 
 from runtime.billing import Spent, make_bill
 from runtime.messages import CallKind
+from runtime.ports import HttpTraffic
 from runtime.services.methods import NOT_YET, kind_of
 from sandbox.api import Usage
 
@@ -21,6 +22,7 @@ def spent(**changes: Any) -> Spent:
         "run": Usage(run_ms=5.0),
         "run_ms": 7.0,
         "calls": {},
+        "proxied": HttpTraffic(),
     }
     return Spent(**{**parts, **changes})
 
@@ -37,6 +39,14 @@ def test_egress_of_loading_and_running_is_added() -> None:
     )
     assert (bill.egress_connections, bill.egress_refused, bill.egress_bytes) == (11, 22, 330)
     assert (bill.load_ms, bill.run_ms) == (4.0, 5.0)
+
+
+def test_what_the_worker_sent_is_egress_like_the_rest() -> None:
+    proxied = HttpTraffic(connections=1, refused=2, bytes_moved=30)
+    bill = make_bill(spent(run=gated(10, 20, 300), proxied=proxied))
+    assert (bill.egress_connections, bill.egress_refused, bill.egress_bytes) == (11, 22, 330)
+    unknown = make_bill(spent(run=Usage(), proxied=proxied))
+    assert (unknown.egress_connections, unknown.egress_bytes) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,11 @@ def test_the_private_key_is_shown_to_people_only_when_they_ask(shell: Shell) -> 
         assert "client-secret" in told
         assert "PRIVATE KEY" not in told
         assert PEM in shell.run("space", *command, "--secrets").stdout
+    told = json.loads(shell.run("space", "show", "first", "--json").stdout)
+    assert told["clientSecret"] == "client-secret"
+    assert "serverSecret" not in told
+    told = json.loads(shell.run("space", "show", "first", "--json", "--secrets").stdout)
+    assert told["serverSecret"] == PEM
 
 
 def test_a_name_that_another_space_has_is_a_warning(shell: Shell, fake: FakeManagement) -> None:
@@ -506,6 +511,11 @@ def test_invoke_prints_the_answer_as_json(shell: Shell, fake: FakeManagement) ->
     ]
     told = shell.run("invoke", "greet", "--space", "first").stderr
     assert "2 connections, 1234 bytes over the network, 3 db calls" in told
+    answer = fake.answers["YunhanInvoke"]
+    assert isinstance(answer, dict)
+    answer["Bill"] = {"EgressConnections": 1, "EgressRefused": 1, "Calls": {"Http": 1}}
+    told = shell.run("invoke", "greet", "--space", "first").stderr
+    assert told.endswith(": 1 connection, 1 connection refused, 1 http call\n")
 
 
 def test_invoke_of_a_failing_function_is_exit_code_1(shell: Shell, fake: FakeManagement) -> None:
@@ -529,6 +539,18 @@ def test_invoke_of_a_failing_function_is_exit_code_1(shell: Shell, fake: FakeMan
     assert told.stdout == ""
     assert "longer than 5 s" in told.stderr
     assert "yunhan logs greet --space first --request-id req-1" in told.stderr
+
+
+def test_invoke_names_what_was_thrown(shell: Shell, fake: FakeManagement) -> None:
+    error = {"Code": "FunctionBizError", "Message": "no", "Blame": "function", "Name": "TypeError"}
+    fake.answers["YunhanInvoke"] = {
+        "RequestId": "req-1",
+        "Success": False,
+        "Outcome": "function_error",
+        "Error": error,
+    }
+    told = shell.run("invoke", "greet", "--space", "first").stderr
+    assert told.startswith("function_error: TypeError: no (FunctionBizError, blame: function)")
 
 
 def test_ctrl_c_says_that_the_call_goes_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -558,6 +580,7 @@ def test_config_show_names_value_source_and_unit_and_hides_secrets(shell: Shell)
     assert rows["YUNHAN_DATA_DIR"]["source"] == "environment"
     assert rows["YUNHAN_QUEUE_WAIT_S"]["unit"] == "s"
     assert "very-secret" not in result.stdout
+    assert "a running program has its own" in shell.run("config", "show").stderr
     assert "YUNHAN_SLOTS" in shell.run("config", "show").stdout
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from runtime.cli import doctor_triggers
+from runtime.cli import doctor_rungs, doctor_triggers
 from sandbox.api import SandboxError, Spawner
 from sandbox.spawners.bubblewrap import BubblewrapSpawner
 from sandbox.spawners.landlock import LandlockSpawner
+from sandbox.wall_probe import WallReport
 from tests.unit.cli_support import KEY_ID, FakeManagement, Shell, free_address, serving
 
 
 @pytest.fixture
 def fake() -> Iterator[FakeManagement]:
     with serving(FakeManagement()) as fake:
+        fake.answers["YunhanDescribeServer"] = {"Rung": "bubblewrap", "Isolates": True}
         yield fake
 
 
@@ -52,19 +56,60 @@ def test_a_fresh_machine(shell: Shell) -> None:
     assert not shell.data_dir.exists(), "doctor leaves nothing behind"
 
 
-def test_a_running_program(shell: Shell, fake: FakeManagement) -> None:
+def test_a_running_program(shell: Shell, fake: FakeManagement, walls: list[str]) -> None:
     shell.announce(fake.endpoint)
     shell.environ["YUNHAN_HTTP"] = fake.endpoint.removeprefix("http://")
     found = findings(shell)
     assert found["program"] == {
         "name": "program",
         "state": "ok",
-        "text": f"ready at {fake.endpoint}",
+        "text": f"ready at {fake.endpoint} on rung bubblewrap",
         "next_step": "",
         "ways": {},
+        "details": [],
     }
     assert found["address"]["state"] == "ok"
     assert found["management key"]["text"] == KEY_ID
+
+
+@pytest.mark.parametrize(
+    ("rung", "isolates", "said"),
+    [
+        ("process", False, "on rung process: its functions run as its user"),
+        ("landlock", True, "on rung landlock; from here it would be bubblewrap"),
+    ],
+)
+def test_a_program_on_another_rung_than_this_environment_gives_is_a_warning(
+    shell: Shell,
+    fake: FakeManagement,
+    walls: list[str],
+    rung: str,
+    isolates: bool,
+    said: str,
+) -> None:
+    """Its environment is another one: what this command tries says nothing about it."""
+    shell.announce(fake.endpoint)
+    fake.answers["YunhanDescribeServer"] = {"Rung": rung, "Isolates": isolates}
+    found = findings(shell)
+    assert found["sandbox"]["state"] == "ok"
+    assert found["program"]["state"] == "warning"
+    assert said in found["program"]["text"]
+
+
+def test_production_without_a_master_key_is_a_problem(shell: Shell, tmp_path: Path) -> None:
+    assert findings(shell)["master key"]["state"] == "ok"
+    shell.environ["YUNHAN_ENV"] = "production"
+    finding = findings(shell)["master key"]
+    assert finding["state"] == "problem"
+    assert "YUNHAN_MASTER_KEY_FILE" in finding["next_step"]
+    file = tmp_path / "master.key"
+    shell.environ["YUNHAN_MASTER_KEY_FILE"] = str(file)
+    finding = findings(shell)["master key"]
+    assert finding["state"] == "problem"
+    assert str(file) in finding["text"]
+    file.write_text(base64.b64encode(bytes(32)).decode())
+    file.chmod(0o600)
+    assert findings(shell)["master key"]["state"] == "ok"
 
 
 def test_a_program_that_is_not_ready_is_a_problem(shell: Shell, fake: FakeManagement) -> None:
@@ -114,13 +159,60 @@ def no_walls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LandlockSpawner, "start", fail)
 
 
-def test_isolation_is_tried(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def work(_self: BubblewrapSpawner) -> None:
+@pytest.fixture
+def walls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What escapes from a rung that works get hold of."""
+    got: list[str] = []
+
+    async def work(_self: Spawner) -> None:
         return None
 
+    async def attempt(_spawner: Spawner, _run_dir: Path) -> WallReport:
+        return WallReport(tried=3, got=got)
+
     monkeypatch.setattr(BubblewrapSpawner, "start", work)
+    monkeypatch.setattr(doctor_rungs, "try_walls", attempt)
+    return got
+
+
+def test_isolation_is_tried(shell: Shell, walls: list[str]) -> None:
     finding = findings(shell)["sandbox"]
-    assert (finding["state"], finding["text"].split()[0]) == ("ok", "bubblewrap")
+    assert finding["state"] == "ok"
+    assert finding["text"].startswith("bubblewrap")
+    assert finding["text"].endswith("3 attempts to get out of one failed")
+
+
+def test_a_rung_that_an_attempt_gets_out_of_is_a_problem(shell: Shell, walls: list[str]) -> None:
+    walls.append("a file of this machine")
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "problem"
+    assert "got hold of a file of this machine" in finding["text"]
+    assert "YUNHAN_SANDBOX" in finding["next_step"]
+
+
+def test_tells_what_each_rung_needs_and_what_is_weak_here(
+    shell: Shell, walls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BubblewrapSpawner, "weaknesses", ("Something is weak.",))
+    details = findings(shell)["sandbox"]["details"]
+    assert "Something is weak." in details
+    ladder = [line.split()[:3] for line in details if " needs " in line]
+    assert ladder == [
+        ["*", "bubblewrap", "needs"],
+        ["-", "landlock", "needs"],
+        ["-", "docker", "needs"],
+        ["-", "process", "needs"],
+    ]
+    told = shell.run("doctor").stdout
+    assert "           Something is weak.\n" in told
+    assert f"uid {os.geteuid()}" in told
+
+
+def test_says_why_auto_passed_over_a_rung(shell: Shell, no_walls: None) -> None:
+    finding = findings(shell)["sandbox"]
+    assert finding["text"].startswith("process")
+    refused = [line for line in finding["details"] if "bwrap is not installed." in line]
+    assert len(refused) == 2, "bubblewrap and landlock"
 
 
 def test_no_isolation_is_told_honestly(shell: Shell, no_walls: None) -> None:
@@ -148,7 +240,20 @@ def test_a_rung_that_was_asked_for_and_does_not_work_is_a_problem(
 
 def test_production_refuses_the_process_rung(shell: Shell, no_walls: None) -> None:
     shell.environ["YUNHAN_ENV"] = "production"
-    assert findings(shell)["sandbox"]["state"] == "problem"
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "problem"
+    assert "Install bubblewrap" in finding["text"]
+    shell.environ["YUNHAN_SANDBOX"] = "process"
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "problem"
+    assert "unset YUNHAN_SANDBOX" in finding["text"]
+
+
+def test_whoever_asked_for_no_walls_is_told_how_to_get_some(shell: Shell) -> None:
+    shell.environ["YUNHAN_SANDBOX"] = "process"
+    finding = findings(shell)["sandbox"]
+    assert finding["state"] == "warning"
+    assert "unset YUNHAN_SANDBOX" in finding["next_step"]
 
 
 def test_a_misspelt_setting_is_a_problem_and_the_rest_is_told(shell: Shell) -> None:

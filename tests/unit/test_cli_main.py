@@ -11,9 +11,10 @@ import pytest
 
 from runtime import lifecycle
 from runtime.cli.connection import access_of, read_access
-from runtime.data_dir import DataDirError
+from runtime.data_dir import DataDir, DataDirError
 from runtime.settings import Settings, SettingsError, load_settings
 from runtime.wiring.listeners import StartError
+from runtime.wiring.rungs import start_spawner
 from sandbox.api import SandboxError
 from tests.unit.cli_support import Shell
 
@@ -78,6 +79,20 @@ def test_up_names_the_doctor_only_where_it_helps(
     assert result.exit_code == exit_code
     assert next_step in result.stderr
     assert ("doctor" in result.stderr) == ("doctor" in next_step)
+
+
+def test_what_the_start_misses_in_the_settings_is_a_wrong_setting(tmp_path: Path) -> None:
+    data_dir = DataDir(tmp_path)
+    with pytest.raises(SettingsError, match="YUNHAN_MASTER_KEY_FILE"):
+        data_dir.master_key(load_settings({"YUNHAN_ENV": "production"}))
+    with pytest.raises(SettingsError, match="YUNHAN_ACCESS_KEY_SECRET"):
+        data_dir.access_key(load_settings({"YUNHAN_ACCESS_KEY_ID": "alone"}))
+
+
+async def test_no_walls_in_production_is_a_wrong_setting(tmp_path: Path) -> None:
+    settings = load_settings({"YUNHAN_ENV": "production", "YUNHAN_SANDBOX": "process"})
+    with pytest.raises(SettingsError, match="unset YUNHAN_SANDBOX"):
+        await start_spawner(settings, run_dir=tmp_path / "run", views_dir=tmp_path / "views")
 
 
 def test_up_does_not_hide_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

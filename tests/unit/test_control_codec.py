@@ -22,6 +22,8 @@ from runtime.errors import OursError
 from runtime.messages import (
     Deployment,
     DeploymentStatus,
+    EgressConfig,
+    EgressMode,
     Function,
     HttpTriggerConfig,
     Space,
@@ -34,6 +36,9 @@ texts = st.text(max_size=20)
 names = st.from_regex(r"[A-Za-z0-9_-]{1,30}", fullmatch=True)
 times = st.integers(0, 2**53)
 
+egress = st.builds(
+    EgressConfig, mode=st.sampled_from(EgressMode), allow=st.lists(texts, max_size=3).map(tuple)
+)
 functions = st.builds(
     Function,
     name=names,
@@ -45,6 +50,7 @@ functions = st.builds(
     timer_cron=texts,
     timer_payload=texts,
     env_sealed=st.binary(max_size=40),
+    egress=egress,
     created_ms=times,
     modified_ms=times,
     live_deployment_id=st.none() | texts,
@@ -73,6 +79,7 @@ spaces = st.builds(
     revision=st.integers(1, 2**31),
     functions=st.lists(functions, max_size=4).map(lambda many: {each.name: each for each in many}),
     http_triggers=http_triggers,
+    egress=egress,
 )
 deployments = st.builds(
     Deployment,
@@ -237,3 +244,28 @@ def test_an_environment_of_another_kind_is_refused_unquoted(stored: object) -> N
     with pytest.raises(OursError, match="env_sealed is of kind") as caught:
         space_from_document(document)
     assert "hush" not in str(caught.value)
+
+
+# --- egress -------------------------------------------------------------------------------------
+
+
+def test_what_an_older_version_wrote_inherits_its_network() -> None:
+    document = space_to_document(sample_space(functions={"f": Function(name="f")}))
+    del document["egress"], document["functions"][0]["egress"]
+    space = space_from_document(document)
+    assert space.egress == space.functions["f"].egress == EgressConfig()
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, "none", [], {"mode": "open"}, {"mode": None}, {"allow": "127.0.0.1"}, {"allow": [1]}],
+    ids=str,
+)
+@pytest.mark.parametrize("of_function", [False, True])
+def test_egress_that_would_have_to_be_guessed_is_refused(
+    stored: object, *, of_function: bool
+) -> None:
+    document = space_to_document(sample_space("mp-7", functions={"f": Function(name="f")}))
+    (document["functions"][0] if of_function else document)["egress"] = stored
+    with pytest.raises(OursError, match="mp-7"):
+        space_from_document(document)

@@ -27,5 +27,5 @@ def test_a_refusal_leaves_the_limit_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_connections_leave_room_for_everything_else() -> None:
-    assert room_for_connections(1024, sandboxes=64) == 256
+    assert room_for_connections(1024, sandboxes=64) == 64
     assert room_for_connections(100, sandboxes=64) == 16

@@ -305,11 +305,10 @@ async def test_unexpected_error_reaches_the_owner(store: ScriptedStore) -> None:
         async with writer(store) as sink:
             sink.append(some(1)[0])
             assert not await sink.flush(LONG_S)
-            with pytest.raises(ExceptionGroup) as caught:
+            with pytest.raises(ZeroDivisionError, match="a bug"):
                 await sink.wait_failed()
             sink.append(some(1)[0])
             assert not await sink.flush(LONG_S)
-    assert caught.group_contains(ZeroDivisionError)
     assert (sink.written, sink.dropped) == (0, 2)
     assert "record_writer_failed" in [log["event"] for log in logs]
 
@@ -394,9 +393,8 @@ async def test_prune_goes_on_after_errors_of_the_store(store: ScriptedStore) -> 
 async def test_bug_in_prune_reaches_the_owner(store: ScriptedStore) -> None:
     store.prune_errors.append(ZeroDivisionError("a bug"))
     async with writer(store) as sink:
-        with pytest.raises(ExceptionGroup) as caught:
+        with pytest.raises(ZeroDivisionError, match="a bug"):
             await sink.wait_failed()
-    assert caught.group_contains(ZeroDivisionError)
 
 
 # function lines in the program log

@@ -18,10 +18,9 @@ from sandbox.landlock_plan import (
     OPTIONAL_NAMESPACES,
     Inside,
     Walls,
-    joined_files,
     launcher_plan,
 )
-from sandbox.landlock_privileges import check_privileges, namespaces_here
+from sandbox.landlock_privileges import check_privileges, namespaces_here, own_user_namespace
 from sandbox.landlock_process import LandlockProcess
 from sandbox.landlock_rules import Rules, landlock_abi, make_rules, unix_sockets_only
 from sandbox.landlock_uids import UidPool, check_uids
@@ -174,26 +173,55 @@ def test_without_a_network_namespace_landlock_denies_tcp() -> None:
     assert plan()["namespaces"] - made["namespaces"] == 0x40000000
 
 
-def test_joins_by_the_way_without_a_lock_where_there_is_one(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "one" / "tasks").touch()
-    files = joined_files([tmp_path / "one", tmp_path / "two"])
-    assert files == [str(tmp_path / "one" / "tasks"), str(tmp_path / "two" / "cgroup.procs")]
-
-
 # --- privileges -------------------------------------------------------------------------------------
 
 
 def test_needs_root() -> None:
     with pytest.raises(SandboxError, match="only root can do"):
-        check_privileges(1000, "CapEff:\t000001ffffffffff\n")
+        check_privileges(1000, ALL_RIGHTS)
 
 
-def test_names_the_rights_that_a_container_took() -> None:
-    with pytest.raises(SandboxError, match="misses CAP_SYS_ADMIN:"):
-        check_privileges(0, "CapInh:\t0\nCapEff:\t00000000a80425fb\n")
-    check_privileges(0, "CapEff:\t000001ffffffffff\n")
+ALL_RIGHTS = "CapEff:\t000001ffffffffff\n"
+OF_A_CONTAINER = "CapInh:\t0\nCapEff:\t00000000a80425fb\n"
+WITHOUT_SETFCAP = "CapEff:\t00000000280425fb\n"
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """Limits of a kernel with user namespaces."""
+    (tmp_path / "max_user_namespaces").write_text("10\n")
+    return tmp_path
+
+
+def test_names_the_rights_that_a_container_took(users: Path) -> None:
+    check_privileges(0, ALL_RIGHTS, limits=users)
+    with pytest.raises(SandboxError, match=r"misses CAP_SYS_ADMIN \(or CAP_SETFCAP and user"):
+        check_privileges(0, WITHOUT_SETFCAP, limits=users)
+    with pytest.raises(SandboxError, match=r"misses CAP_CHOWN, .*CAP_SETPCAP, CAP_SYS_ADMIN"):
+        check_privileges(0, "CapEff:\t0000000000000000\n", limits=users)
+
+
+def test_user_namespaces_stand_in_for_the_right_to_mount(users: Path) -> None:
+    check_privileges(0, OF_A_CONTAINER, limits=users)
+    (users / "max_user_namespaces").write_text("0\n")
+    with pytest.raises(SandboxError, match="CAP_SYS_ADMIN"):
+        check_privileges(0, OF_A_CONTAINER, limits=users)
+    (users / "max_user_namespaces").unlink()
+    with pytest.raises(SandboxError, match="CAP_SYS_ADMIN"):
+        check_privileges(0, OF_A_CONTAINER, limits=users)
+
+
+def test_in_its_user_namespace_everybody_keeps_his_number(tmp_path: Path) -> None:
+    (tmp_path / "uid_map").write_text(
+        "         0     100000      65536\n     70000          5  1\n"
+    )
+    (tmp_path / "gid_map").write_text("0 0 4294967295\n")
+    assert own_user_namespace(OF_A_CONTAINER, process=tmp_path) == {
+        "uid_map": "0 0 65536\n70000 70000 1\n",
+        "gid_map": "0 0 4294967295\n",
+    }
+    assert own_user_namespace(ALL_RIGHTS, process=tmp_path) == {}
+    assert plan()["maps"] == {}
 
 
 def test_a_namespace_that_is_missing_or_limited_to_none_is_not_there(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from sandbox.api import LogLevel, LogLine, OutcomeKind
-from sandbox.frames import Call, Log, Reply, Result
+from sandbox.frames import UNGRANTED_MAX_BYTES, Call, Grant, Log, Reply, Reserve, Result
+from sandbox.protocol import encode
+from tests.harness.log_lines import write_log_lines
 from tests.harness.sandbox_bench import Bench, Host, benches
 
 MIB = 1024 * 1024
@@ -31,8 +33,8 @@ async def bench(make: Any) -> Bench:
 # --- logs -------------------------------------------------------------------------------------
 
 
-def lines(*texts: str) -> tuple[LogLine, ...]:
-    return tuple(LogLine(level=LogLevel.INFO, time_ms=1, text=text) for text in texts)
+def lines(*texts: str) -> bytes:
+    return write_log_lines([LogLine(level=LogLevel.INFO, time_ms=1, text=text) for text in texts])
 
 
 async def test_log_lines_go_to_their_own_invocation(bench: Bench) -> None:
@@ -71,10 +73,74 @@ async def test_a_sandbox_that_ignores_the_log_limits_is_cut(make: Any) -> None:
 async def test_a_cut_is_told_once_even_without_lines(bench: Bench) -> None:
     peer = await bench.bound()
     run = await bench.begin(peer)
-    cut = Log(id="req", cut=True, lines=())
+    cut = Log(id="req", cut=True, lines=lines())
     await peer.send(cut, cut, Result(id="req", value=b"1"))
     await run
     assert bench.host.logs == [([], True)]
+
+
+async def test_beyond_its_bounds_a_log_is_not_even_read(make: Any) -> None:
+    bench = make(log_lines_max=1)
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(
+        Log(id="req", cut=False, lines=lines("one", "two")),
+        Log(id="req", cut=False, lines=b"no JSON"),
+        Log(id="req", cut=True, lines=b"no JSON"),
+        Result(id="req", value=b"1"),
+    )
+    assert (await run).kind is OutcomeKind.OK
+    assert bench.host.logs == [(["one"], True)]
+
+
+async def test_lines_that_are_none_end_the_sandbox_while_the_log_is_open(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(Log(id="req", cut=False, lines=b"no JSON"))
+    assert (await run).kind is OutcomeKind.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("payload", [b"[]", lines("x")])
+async def test_more_log_frames_than_lines_end_the_sandbox(make: Any, payload: bytes) -> None:
+    bench = make(log_lines_max=3)
+    peer = await bench.bound()
+    run = await bench.begin(peer, "one")
+    frames = [Log(id="one", cut=False, lines=payload)] * 103
+    await peer.send(*frames, Result(id="one", value=b"1"))
+    assert (await run).kind is OutcomeKind.OK
+    run = await bench.begin(peer, "two")
+    await peer.send(*[Log(id="two", cut=False, lines=payload)] * 104)
+    ending = await run
+    assert ending.kind is OutcomeKind.PROTOCOL_ERROR
+    assert ending.fault is not None
+    assert "log frames" in ending.fault.message
+
+
+async def test_others_get_their_turn_between_the_frames_of_one_read(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(*[Log(id="req", cut=False, lines=lines("x"))] * 100, Result(id="req"))
+    seen: set[int] = set()
+    while not run.done():
+        seen.add(len(bench.host.logs))
+        await asyncio.sleep(0)
+    assert len(bench.host.logs) == 100
+    assert len(seen - {0, 100}) >= 3
+
+
+async def test_what_came_before_the_end_of_the_channel_counts(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    logs = [Log(id="req", cut=False, lines=lines("x"))] * 100
+    channel = bench.sandbox._channel
+    data = b"".join([*map(encode, logs), encode(Result(id="req", value=b"1"))])
+    transport = channel._transport
+    assert transport is not None
+    channel.data_received(data)
+    transport.abort()
+    assert len(bench.host.logs) < 100
+    assert (await run).value == b"1"
+    assert len(bench.host.logs) == 100
 
 
 async def test_a_host_that_fails_to_log_does_not_end_the_run(
@@ -211,6 +277,150 @@ async def test_too_large_an_answer_becomes_an_error(make: Any) -> None:
     answer.set_result(b"1" * 101)
     envelope = json.loads((await peer.receive(Reply)).envelope)
     assert envelope["error"]["code"] == "ResponseContentLength.Exceeded"
+    await peer.send(Result(id="req", value=b"1"))
+    await run
+
+
+def long_call(number: int, size: int, request_id: str = "req") -> Call:
+    return Call(id=request_id, call=number, method="m", params=b"1" * size)
+
+
+def reserve(number: int, size: int, request_id: str = "req") -> Reserve:
+    return Reserve(id=request_id, call=number, size=size)
+
+
+async def test_a_long_call_is_asked_for_and_granted(bench: Bench) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    size = UNGRANTED_MAX_BYTES + 1
+    await peer.send(reserve(1, size))
+    assert await peer.receive(Grant) == Grant(id="req", call=1)
+    await peer.send(long_call(1, size))
+    _, params, _, answer = await bench.host.calls.get()
+    assert len(params) == size
+    answer.set_result(b"1")
+    await peer.receive(Reply)
+    await peer.send(Result(id="req", value=b"1"))
+    assert (await run).value == b"1"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [long_call(1, UNGRANTED_MAX_BYTES + 1)],
+        [reserve(1, UNGRANTED_MAX_BYTES + 1), long_call(1, UNGRANTED_MAX_BYTES + 2)],
+        [reserve(1, 100_000), reserve(1, 100_000)],
+        [reserve(1, 100_000), long_call(1, 10), long_call(1, 10)],
+        [reserve(1, 100_000), reserve(2, 16 * MIB), reserve(3, 16 * MIB), long_call(3, 100_000)],
+        [reserve(1, 16 * MIB + 1)],
+        [reserve(number, 1) for number in range(101)],
+    ],
+    ids=[
+        "not asked for",
+        "longer than granted",
+        "asked for twice",
+        "sent twice",
+        "not granted yet",
+        "too long",
+        "too many",
+    ],
+)
+async def test_long_calls_against_the_rules_end_the_sandbox(
+    bench: Bench, frames: list[Any]
+) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(*frames)
+    assert (await run).kind is OutcomeKind.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("before", ["nothing", "another's", "shorter", "begun", "ended"])
+async def test_a_long_call_that_was_not_granted_is_refused_before_it_is_read(
+    bench: Bench, before: str
+) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    long = long_call(1, 16 * MIB)
+    if before == "another's":
+        await bench.begin(peer, "other")
+        await peer.send(reserve(1, 16 * MIB, "other"))
+        await peer.receive(Grant)
+    elif before == "shorter":
+        await peer.send(reserve(1, 16 * MIB - 1))
+        await peer.receive(Grant)
+    elif before == "begun":
+        await peer.send(reserve(1, 16 * MIB), long)
+        await peer.receive(Grant)
+        await bench.host.calls.get()
+    elif before == "ended":
+        await peer.send(reserve(1, 16 * MIB), Result(id="req", value=b"1"))
+        await peer.receive(Grant)
+        await run
+        run = await bench.begin(peer, "next")
+    await peer.send_bytes(encode(long)[: -16 * MIB])  # the header; nothing else comes
+    ending = await run
+    assert ending.kind is OutcomeKind.PROTOCOL_ERROR
+    assert ending.fault is not None
+    assert "was not granted" in ending.fault.message
+
+
+@pytest.mark.parametrize("header", [b'{"t":"call","id":[],"call":1}', b'{"t":"call","id":"req"}'])
+async def test_a_long_call_of_nobody_is_refused(bench: Bench, header: bytes) -> None:
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send_bytes(len(header).to_bytes(4) + (MIB).to_bytes(4) + header)
+    assert (await run).kind is OutcomeKind.PROTOCOL_ERROR
+
+
+async def test_long_calls_wait_in_the_sandbox_and_nothing_else_does(make: Any) -> None:
+    bench = make(calls_max_bytes=2 * MIB)
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    other = await bench.begin(peer, "other")
+    await peer.send(*[reserve(number, MIB) for number in (1, 2, 3, 4)])
+    assert [(await peer.receive(Grant)).call for _ in "12"] == [1, 2]
+    # Of another invocation in the same sandbox: one call is always granted, and its result comes.
+    await peer.send(reserve(5, MIB, "other"))
+    assert (await peer.receive(Grant)).call == 5
+    await peer.send(call(6, "other"), long_call(5, MIB, "other"))
+    for _ in "56":
+        (*_, answer) = await bench.host.calls.get()
+        answer.set_result(b"1")
+        await peer.receive(Reply)
+    await peer.send(Result(id="other", value=b"2"))
+    assert (await other).value == b"2"
+    await peer.send(long_call(1, MIB))
+    (*_, answer) = await bench.host.calls.get()
+    answer.set_result(b"1")
+    assert {type(await peer.receive(object)) for _ in "12"} == {Reply, Grant}
+    await peer.send(Result(id="req", value=b"1"))
+    await run
+    # What it held is free again.
+    run = await bench.begin(peer, "next")
+    await peer.send(reserve(1, MIB, "next"), reserve(2, MIB, "next"))
+    assert [(await peer.receive(Grant)).call for _ in "12"] == [1, 2]
+    await peer.send(Result(id="next", value=b"1"))
+    await run
+
+
+async def test_answers_that_are_not_read_are_dropped_beyond_both_bounds(make: Any) -> None:
+    bench = make(calls_max_bytes=MIB, calls_worker_max_bytes=MIB)
+    peer = await bench.bound()
+    run = await bench.begin(peer)
+    await peer.send(*[call(number) for number in range(1, 6)])
+    answers = [(await bench.host.calls.get())[-1] for _ in range(5)]
+    for answer in answers:
+        answer.set_result(b"1" * (MIB // 2))
+    await settled()
+    # Not begun while so much waits.
+    await peer.send(call(6))
+    await settled()
+    assert bench.host.calls.empty()
+    sizes = [len((await peer.receive(Reply)).envelope) for _ in range(5)]
+    assert sorted(size == MIB // 2 for size in sizes) == [False] * 2 + [True] * 3
+    (*_, answer) = await bench.host.calls.get()
+    answer.set_result(b"1")
+    assert (await peer.receive(Reply)).call == 6
     await peer.send(Result(id="req", value=b"1"))
     await run
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from sandbox.frames import (
     Call,
     Frame,
     FrameError,
+    Grant,
     Hello,
     Invoke,
     Log,
     Reply,
+    Reserve,
     Result,
 )
+from sandbox.log_lines import read_log_lines
 from sandbox.protocol import (
     HEADER_MAX_BYTES,
     FrameParser,
@@ -32,10 +36,11 @@ from sandbox.protocol import (
     encode,
     sandbox_payload_bounds,
 )
+from tests.harness.log_lines import write_log_lines
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "frames" / "golden.json").read_text("utf-8"))
 MIB = 1024 * 1024
-WORKER_BOUNDS = {"bind": MIB, "invoke": MIB, "reply": MIB}
+WORKER_BOUNDS = {"bind": MIB, "invoke": MIB, "reply": MIB, "grant": 0}
 
 
 def parser_of(direction: str, **limits: Any) -> FrameParser:
@@ -88,8 +93,15 @@ def test_a_malformed_golden_frame_is_refused_for_its_reason(
         assert parser.truncated
         return
     with pytest.raises(FrameError) as caught:
-        list(parser.feed(bytes.fromhex(row["hex"])))
+        read_with_logs(parser, bytes.fromhex(row["hex"]))
     assert caught.value.code == row["error"]
+
+
+def read_with_logs(parser: FrameParser, data: bytes) -> None:
+    """Also what the worker reads of a log only while it is open."""
+    for frame in parser.feed(data):
+        assert isinstance(frame, Log)
+        read_log_lines(frame.lines, 10)
 
 
 def test_a_golden_result_carries_everything() -> None:
@@ -168,12 +180,14 @@ worker_frames: st.SearchStrategy[Frame] = st.one_of(
         trigger_path=st.none() | texts,
     ),
     st.builds(Reply, id=ids, call=numbers, envelope=payloads),
+    st.builds(Grant, id=ids, call=numbers),
 )
 sandbox_frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Hello, protocol=numbers, node=texts, pid=numbers),
     st.builds(Bound, id=ids, load_ms=figures),
     st.builds(Bound, id=ids, fault=faults),
-    st.builds(Log, id=ids, cut=st.booleans(), lines=st.lists(log_lines, max_size=4).map(tuple)),
+    st.builds(Log, id=ids, cut=st.booleans(), lines=payloads),
+    st.builds(Reserve, id=ids, call=numbers, size=numbers),
     st.builds(Call, id=ids, call=numbers, method=texts, params=payloads, user_id=st.none() | texts),
     st.builds(Result, id=ids, value=payloads, usage=usages, recycle=st.booleans()),
     st.builds(
@@ -214,6 +228,11 @@ def test_what_a_worker_sends_arrives_however_it_is_chopped(
     sent: tuple[list[Frame], list[bytes]],
 ) -> None:
     check_round_trip("to_sandbox", *sent)
+
+
+@given(st.lists(log_lines, max_size=4), st.integers(0, 5))
+def test_log_lines_are_read_as_they_were_written(lines: list[LogLine], at_most: int) -> None:
+    assert read_log_lines(write_log_lines(lines), at_most) == tuple(lines[:at_most])
 
 
 def check_round_trip(direction: str, frames: list[Frame], chunks: list[bytes]) -> None:
@@ -296,10 +315,11 @@ def raw(header: Mapping[str, Any], payload: bytes = b"", *, payload_length: int 
 
 
 def test_each_payload_is_bounded_before_it_is_read() -> None:
-    limits = {"result_max_bytes": 100, "call_max_bytes": 50, "log_max_bytes": 10}
+    limits = {"result_max_bytes": 100, "call_max_bytes": 50, "log_line_max_bytes": 10}
     for header, length in [
         ({"t": "call", "id": "r", "call": 1, "method": "m"}, 51),
-        ({"t": "log", "id": "r", "cut": False}, 10 * 6 + 1000 * 64 + 1),
+        ({"t": "log", "id": "r", "cut": False}, 64 * 1024 + 10 * 6 + 1),
+        ({"t": "reserve", "id": "r", "call": 1, "bytes": 1}, 1),
         ({"t": "hello", "protocol": 1, "node": "v24.0.0", "pid": 1}, 1),
         ({"t": "bound", "id": "r", "ok": True}, 1),
     ]:
@@ -318,12 +338,12 @@ def test_too_long_a_result_names_its_invocation() -> None:
     assert caught.value.request_id == "req-7"
 
 
-def test_a_full_log_in_its_longest_json_form_fits() -> None:
+def test_a_full_batch_and_the_longest_line_in_its_longest_json_form_fit() -> None:
     limits = Limits()
-    text = "\x00" * (limits.log_max_bytes // limits.log_lines_max)
-    line = LogLine(level=LogLevel.DEBUG, time_ms=2**53 - 1, text=text)
-    frame = Log(id="r", cut=False, lines=(line,) * limits.log_lines_max)
-    assert list(FrameParser.for_worker(limits).feed(encode(frame))) == [frame]
+    batch = LogLine(level=LogLevel.DEBUG, time_ms=2**53 - 1, text="云" * (16 * 1024))
+    last = replace(batch, text="\x00" * limits.log_line_max_bytes)
+    frame = Log(id="r", cut=False, lines=write_log_lines([batch, last]))
+    assert list(FrameParser.for_worker(limits, lambda *_: 0).feed(encode(frame))) == [frame]
 
 
 def test_a_header_of_exactly_the_bound_passes_and_one_more_does_not() -> None:

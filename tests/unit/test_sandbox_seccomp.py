@@ -77,6 +77,9 @@ def test_allows_three_address_families(machine: str, family: int) -> None:
         ("personality", (0x0040000,), False),
         ("socketpair", (1,), True),
         ("socketpair", (2,), False),
+        ("setsockopt", (3, 1, 2), True),
+        ("setsockopt", (3, 1, 7), False),
+        ("setsockopt", (3, 1, 8), False),
     ],
 )
 def test_judges_by_arguments(machine: str, name: str, args: tuple[int, ...], allowed: bool) -> None:

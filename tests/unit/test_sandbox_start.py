@@ -14,6 +14,7 @@ from sandbox.channel import ChannelListener
 from sandbox.frames import Bind, Bound, Call, Frame, Hello, Log, Result
 from sandbox.handle import Exit
 from sandbox.protocol import encode
+from tests.harness.log_lines import write_log_lines
 from tests.harness.sandbox_bench import BINDING, HELLO, Bench, benches
 
 
@@ -128,7 +129,9 @@ async def test_bind_says_what_the_sandbox_needs(bench: Bench) -> None:
         limits=Limits(),
     )
     line = LogLine(level=LogLevel.INFO, time_ms=1, text="loading")
-    await peer.send(Log(id="load", cut=False, lines=(line,)), Bound(id="load", load_ms=2.5))
+    await peer.send(
+        Log(id="load", cut=False, lines=write_log_lines([line])), Bound(id="load", load_ms=2.5)
+    )
     assert await binding == Ending(kind=OutcomeKind.OK, usage=Usage(run_ms=2.5))
     assert bench.host.logs == [(["loading"], False)]
 

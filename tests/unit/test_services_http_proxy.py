@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from runtime.errors import CallerError, InvalidParameterError, OverloadedError, TargetRefusedError
-from runtime.ports import HttpClient, HttpRequest, HttpResponse
+from runtime.ports import HttpClient, HttpRequest, HttpResponse, HttpTraffic
 from runtime.services.function_calls import FunctionCalls
-from runtime.services.http_proxy import HttpProxy, HttpProxyLimits
+from runtime.services.http_proxy import HttpProxy
 from runtime.services.methods import HTTP_REQUEST
+from runtime.settings import Settings
 from runtime.slots import Slots
 from runtime.testing.queue import sample_job
+from runtime.wiring.limits import http_proxy_limits
+from sandbox.api import EgressRules
+
+LIMITS = http_proxy_limits(Settings())
+EGRESS = EgressRules(inherit=False, allow=("db.internal",))
 
 
 class Scripted(HttpClient):
@@ -33,7 +40,7 @@ class Scripted(HttpClient):
         self.go = asyncio.Event()
         self.go.set()
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest, traffic: HttpTraffic) -> HttpResponse:
         self.sent.append(request)
         await self.go.wait()
         if self.error is not None:
@@ -42,7 +49,8 @@ class Scripted(HttpClient):
 
 
 async def ask(client: HttpClient, **params: Any) -> Any:
-    return json.loads(await HttpProxy(client).request("mp-1", params))
+    answer = await HttpProxy(client, LIMITS).request("mp-1", params, HttpTraffic(), egress=EGRESS)
+    return json.loads(answer)
 
 
 async def test_a_request_as_the_sdk_sends_it() -> None:
@@ -62,6 +70,7 @@ async def test_a_request_as_the_sdk_sends_it() -> None:
             body='{"a":"世"}'.encode(),
             response_max_bytes=6 * 1024 * 1024,
             timeout_s=30.0,
+            egress=EGRESS,
         )
     ]
 
@@ -132,22 +141,22 @@ async def test_a_body_over_the_limit_is_not_sent() -> None:
 async def test_a_space_is_bounded_before_the_worker_and_takes_no_others_share() -> None:
     client = Scripted()
     client.go.clear()
-    limits = HttpProxyLimits(under_way_max=3, under_way_max_per_space=2)
+    limits = replace(LIMITS, under_way_max=3, under_way_max_per_space=2)
     proxy = HttpProxy(client, limits)
     params = {"url": "http://x/"}
     async with asyncio.TaskGroup() as tasks:
         for space_id in ("one", "one", "two"):
-            tasks.create_task(proxy.request(space_id, params))
+            tasks.create_task(proxy.request(space_id, params, HttpTraffic(), egress=EGRESS))
         await asyncio.sleep(0)
         for space_id in ("one", "two"):
             with pytest.raises(OverloadedError):
-                await proxy.request(space_id, params)
+                await proxy.request(space_id, params, HttpTraffic(), egress=EGRESS)
         assert len(client.sent) == 3
         client.go.set()
     client.error = CallerError("X", "x")
     for _ in range(5):  # failed ones give their place back, too
         with pytest.raises(CallerError, match="x"):
-            await proxy.request("one", params)
+            await proxy.request("one", params, HttpTraffic(), egress=EGRESS)
 
 
 async def test_a_refusal_is_an_error_for_the_code_and_a_line_for_its_author() -> None:
@@ -155,21 +164,56 @@ async def test_a_refusal_is_an_error_for_the_code_and_a_line_for_its_author() ->
     calls = FunctionCalls(
         directory=None,  # type: ignore[arg-type]
         jobs=None,  # type: ignore[arg-type]
-        http=HttpProxy(client),
+        http=HttpProxy(client, LIMITS),
         depth_max=3,
     )
     noted: list[str] = []
+    traffic = HttpTraffic()
     slot = await Slots(1).take()
     answer = json.loads(
         await calls.answer_function(
-            sample_job(),
+            replace(sample_job(), egress=EGRESS),
             slot,
             HTTP_REQUEST,
             b'{"url":"http://10.0.0.1/","method":"GET"}',
             user_id=None,
             note=noted.append,
+            traffic=traffic,
         )
     )
     said = "connection to 10.0.0.1:80 refused: 10.0.0.1 is a private address"
     assert answer["error"] == {"code": "HttpProxy.Refused", "message": said}
     assert noted == [said]
+    assert client.sent[0].egress == EGRESS
+    assert traffic == HttpTraffic(refused=1)
+
+
+def test_every_bound_is_a_setting() -> None:
+    settings = Settings(
+        http_proxy_url_max_bytes=1,
+        http_proxy_headers_max=2,
+        http_proxy_headers_max_bytes=3,
+        http_proxy_request_max_bytes=4,
+        http_proxy_response_max_bytes=5,
+        http_proxy_timeout_s=6.0,
+        http_proxy_under_way_max=8,
+        http_proxy_under_way_max_per_space=7,
+    )
+    assert [
+        getattr(http_proxy_limits(settings), name)
+        for name in (
+            "url_max_bytes",
+            "headers_max",
+            "headers_max_bytes",
+            "request_max_bytes",
+            "response_max_bytes",
+            "timeout_s",
+            "under_way_max",
+            "under_way_max_per_space",
+        )
+    ] == [1, 2, 3, 4, 5, 6.0, 8, 7]
+
+
+def test_a_space_has_no_more_than_the_worker() -> None:
+    with pytest.raises(ValueError, match="PER_SPACE=9 must not be greater"):
+        Settings(http_proxy_under_way_max=8, http_proxy_under_way_max_per_space=9)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime.setting_fields import unit_of
 from runtime.settings import (
     PREFIX,
     Settings,
@@ -14,6 +13,7 @@ from runtime.settings import (
     reserved_in,
     unknown_in,
 )
+from runtime.settings.fields import unit_of
 
 
 @pytest.fixture(autouse=True)

@@ -310,7 +310,15 @@ class ChildCalls:
         self.small: SmallWorker | None = None
 
     async def answer_function(
-        self, job: Job, slot: Slot, method: str, params: bytes, *, user_id: str | None, note: object
+        self,
+        job: Job,
+        slot: Slot,
+        method: str,
+        params: bytes,
+        *,
+        user_id: str | None,
+        note: object,
+        traffic: object,
     ) -> bytes:
         assert self.small is not None
         child = sample_job(function=method, depth=job.depth + 1)

@@ -25,6 +25,7 @@ export const LIMITS = {
 export class Worker {
   frames = []; // every frame that came, as {t, ..., payload}
   replies = () => undefined; // (frame) -> envelope, or undefined for no reply
+  grants = true; // whether `reserve` frames are granted at once
   #waiters = [];
   #serial = 0;
 
@@ -147,6 +148,7 @@ export class Worker {
       this.#buffer = this.#buffer.subarray(8 + header + payload);
       this.frames.push(frame);
       if (frame.t === 'call') this.#answer(frame);
+      if (frame.t === 'reserve' && this.grants) this.grant(frame);
     }
     this.#wake();
   }
@@ -155,6 +157,10 @@ export class Worker {
     const envelope = this.replies(frame);
     if (envelope !== undefined)
       this.send({ t: 'reply', id: frame.id, call: frame.call }, JSON.stringify(envelope));
+  }
+
+  grant({ id, call }) {
+    this.send({ t: 'grant', id, call });
   }
 
   #wake() {

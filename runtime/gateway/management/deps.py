@@ -9,6 +9,7 @@ from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.package_addresses import PackageAddresses
 from runtime.ports import Clock
 from runtime.services.deployments import DeploymentService
+from runtime.services.egress import EgressService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
@@ -43,6 +44,7 @@ class ManagementDeps:
     spaces: SpaceService
     functions: FunctionService
     function_env: FunctionEnvService
+    egress: EgressService
     http_triggers: HttpTriggerService
     deployments: DeploymentService
     logs: LogService

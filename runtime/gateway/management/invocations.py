@@ -13,7 +13,7 @@ from runtime.gateway.management.parameters import Parameters
 from runtime.ids import new_request_id
 from runtime.messages import Bill, CallKind, Outcome, Source
 from runtime.services.sdk_errors import sdk_error
-from sandbox.api import Blame
+from sandbox.api import Blame, OutcomeKind
 from sandbox.json_text import parse_json, write_json
 
 _BILLING_STEP_MS = 100
@@ -67,6 +67,8 @@ async def yunhan_invoke(deps: ManagementDeps, parameters: Parameters) -> Mapping
         code, message = sdk_error(outcome, to_operator=True)
         blame = outcome.blame.value if outcome.blame else ""
         answer["Error"] = {"Code": code, "Message": message, "Blame": blame}
+        if outcome.kind is OutcomeKind.FUNCTION_ERROR and outcome.fault is not None:
+            answer["Error"]["Name"] = outcome.fault.name
     return answer
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.gateway.management import (
     deployments,
+    egress,
     function_env,
     functions,
     http_triggers,
@@ -25,6 +26,7 @@ ACTIONS: Mapping[str, Action] = {
     **spaces.ACTIONS,
     **functions.ACTIONS,
     **function_env.ACTIONS,
+    **egress.ACTIONS,
     **http_triggers.ACTIONS,
     **deployments.ACTIONS,
     **invocations.ACTIONS,

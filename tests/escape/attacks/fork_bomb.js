@@ -1,12 +1,22 @@
+// A program of a few hundred bytes that doubles itself: no limit on memory is in its way.
 const fs = require('fs');
+const path = require('path');
 const { spawn } = require('child_process');
-module.exports = async () => {
-  const script = 'const {spawn}=require("child_process");for(let i=0;i<20;i++)spawn(process.execPath,["-e","setInterval(()=>{},9)"],{detached:true,stdio:"ignore"}).on("error",()=>{});setInterval(()=>{},9)';
-  for (let i = 0; i < 40; i += 1) try { spawn(process.execPath, ['-e', script], { detached: true, stdio: 'ignore' }).on('error', () => {}); } catch {}
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  let threads = 0;
+const WANTED = 512; // of probe.fork_bomb()
+const count = (program) => {
+  let found = 0;
   for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try { threads += fs.readdirSync(`/proc/${pid}/task`).length; } catch {}
+    try { if (fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith(program)) found += 1; } catch {}
   }
-  return threads > 140 ? [`${threads} threads`] : [];
+  return found;
+};
+module.exports = async (ctx) => {
+  const program = path.join(__dirname, 'probe');
+  spawn(program, [], { stdio: 'ignore' }).on('error', () => {});
+  let processes = 0;
+  for (let look = 0; look < 20 && processes < WANTED; look += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    processes = Math.max(processes, count(program));
+  }
+  return { did: { processes }, got: processes > ctx.args.pids ? [`${processes} processes`] : [] };
 };

@@ -1,6 +1,12 @@
-module.exports = async () => {
+module.exports = async (ctx) => {
   const kept = [];
-  for (let i = 0; i < 60; i += 1) { kept.push(Buffer.alloc(32 << 20, 1)); await new Promise(setImmediate); }
+  const did = { MB: 0 };
+  while (did.MB < ctx.args.mb) {
+    kept.push(Buffer.alloc(32 << 20, 1));
+    did.MB += 32;
+    ctx.logger.info(`did ${JSON.stringify(did)}`);
+    await new Promise(setImmediate);
+  }
   await new Promise((resolve) => setTimeout(resolve, 500));
-  return [`${kept.length * 32} MB`];
+  return { did, got: [`${kept.length * 32} MB`] };
 };

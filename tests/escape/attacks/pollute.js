@@ -2,7 +2,11 @@
 const net = require('net');
 const stream = require('stream');
 const events = require('events');
-module.exports = async () => {
+let runs = 0;
+module.exports = async (ctx) => {
+  runs += 1;
+  if (runs > 1) return { did: { runs }, got: [] };
+  const did = { replaced: 0, poisoned: 0 };
   const spoil = () => { throw new Error('spoilt'); };
   for (const [object, names] of [
     [net.Socket.prototype, ['write', 'end', 'connect', 'destroy', 'emit', '_write', '_writeGeneric']],
@@ -11,10 +15,12 @@ module.exports = async () => {
     [JSON, ['parse', 'stringify']], [Promise.prototype, ['catch', 'finally']], [Reflect, ['apply', 'ownKeys']],
     [Map.prototype, ['get', 'set', 'has', 'delete']], [Array.prototype, ['push', 'shift', 'map', 'filter']],
     [String.prototype, ['slice', 'replace']], [Function.prototype, ['call', 'apply']], [Date, ['now']],
-  ]) for (const name of names) try { object[name] = spoil; } catch {}
+  ]) for (let i = 0; i < names.length; i += 1) try { object[names[i]] = spoil; if (object[names[i]] === spoil) did.replaced += 1; } catch {}
   for (const name of ['t', 'id', 'ok', 'kind', 'fault', 'recycle', 'toJSON', 'get', 'set', 'value', 'then', 'fd', 'path', 'onread']) {
-    try { Object.defineProperty(Object.prototype, name, { configurable: true, get() { return undefined; }, set() {} }); } catch {}
+    try { Object.defineProperty(Object.prototype, name, { configurable: true, get() { did.poisoned += 1; return undefined; }, set() {} }); } catch {}
   }
+  void ({}).kind; // one that was surely read
   Array.prototype[Symbol.iterator] = spoil;
-  return [];
+  ctx.logger.info('still heard');
+  return { did: { replaced: did.replaced, poisoned: did.poisoned }, got: [] };
 };

@@ -3,7 +3,8 @@
 const fs = require('fs');
 module.exports = async () => {
   const got = [];
-  const attempt = (what, act) => { try { if (act() !== false) got.push(what); } catch {} };
+  const did = { attempts: 0 };
+  const attempt = (what, act) => { did.attempts += 1; try { if (act() !== false) got.push(what); } catch {} };
   const use = (file, flags, act) => attempt(`${file} ${flags}`, () => {
     const fd = fs.openSync(file, flags);
     try { return act(fd); } finally { fs.closeSync(fd); }
@@ -20,5 +21,5 @@ module.exports = async () => {
   for (const name of ['/sys/kernel', '/sys/class', '/sys/block', '/sys/fs/cgroup', '/dev/mem', '/dev/kmsg', '/dev/vda', '/dev/sda', '/dev/loop-control', '/dev/fuse', '/dev/kvm', '/dev/net/tun']) {
     if (fs.existsSync(name)) got.push(name);
   }
-  return got;
+  return { did, got };
 };

@@ -20,5 +20,5 @@ module.exports = async () => {
   }
   try { process.setgroups([0]); got.push('setgroups'); } catch {}
   spawnSync(file);
-  return got;
+  return { did: { bits: 4, users: 4 }, got };
 };

@@ -9,5 +9,5 @@ module.exports = async () => {
   if (process.getuid() === 0) got.push('uid 0');
   const limits = fs.readFileSync('/proc/self/limits', 'utf8');
   if (!/Max core file size\s+0\s+0/.test(limits)) got.push('core dumps');
-  return got;
+  return { did: { fields: Object.keys(status).length }, got };
 };

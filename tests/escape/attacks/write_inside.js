@@ -3,8 +3,9 @@ const fs = require('fs');
 const path = require('path');
 module.exports = async () => {
   const got = [];
+  const did = { attempts: 0 };
   const bootstrap = path.dirname(process.argv[1]);
-  const attempt = (what, act) => { try { act(); got.push(what); } catch {} };
+  const attempt = (what, act) => { did.attempts += 1; try { act(); got.push(what); } catch {} };
   for (const folder of [__dirname, bootstrap, '/run/yunhan', '/', '/etc', '/opt', '/usr', '/dev', '/run', '/proc', path.dirname(process.execPath)]) {
     if (fs.existsSync(folder)) attempt(`new file in ${folder}`, () => { fs.writeFileSync(path.join(folder, 'escape-probe'), ''); fs.unlinkSync(path.join(folder, 'escape-probe')); });
   }
@@ -14,6 +15,13 @@ module.exports = async () => {
     attempt(`utimes ${file}`, () => fs.utimesSync(file, new Date(), new Date()));
     attempt(`link ${file}`, () => { fs.linkSync(file, '/tmp/escape-link'); fs.unlinkSync('/tmp/escape-link'); });
   }
-  attempt('unlink a missing name', () => { try { fs.unlinkSync('/run/yunhan/channel'); } catch (e) { if (e.code === 'ENOENT') throw e; throw e; } });
-  return got;
+  // The gate's socket is there, and has to stay.
+  for (const file of ['/run/yunhan/egress', '/channel/egress']) {
+    if (!fs.existsSync(file)) continue;
+    attempt(`rename ${file}`, () => fs.renameSync(file, `${file}-moved`));
+    attempt(`chmod ${file}`, () => fs.chmodSync(file, 0o777));
+    attempt(`unlink ${file}`, () => fs.unlinkSync(file));
+    did.sockets = 1;
+  }
+  return { did, got };
 };

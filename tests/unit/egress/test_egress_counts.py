@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.egress.counts import EgressCounts, Refusals, Tally
+from sandbox.egress.limits import EgressLimits
 from sandbox.egress.pace import Pace
 
 
@@ -44,6 +45,34 @@ def test_a_burst_is_admitted_and_then_the_pace_holds() -> None:
     assert pace.admit(100.0 + wait_s + 1e-6) == 0.0
     assert pace.admit(100.2 + 1e-6) == 0.0
     assert pace.admit(100.2 + 1e-6) > 0
+
+
+def test_one_connection_after_the_other_waits_only_beyond_the_burst() -> None:
+    """As a function that never keeps a connection, over the default pace and a clock of the test's."""
+    limits = EgressLimits()
+    pace = Pace(limits.connects_per_s, limits.connects_burst, now_s=0.0)
+    now_s = waited_s = 0.0
+    waits = []
+    for _ in range(1000):
+        now_s += 0.001  # what one request takes by itself
+        while (wait_s := pace.admit(now_s)) > 0:
+            waited_s += wait_s
+            now_s += wait_s + 1e-9
+        waits.append(waited_s)
+
+    # While 200 are used, those 200 ms earn 40 more, and so on: 250 in all.
+    assert waits[248] == 0
+    assert waits[251] > 0
+    # 1000 = the burst, and then 200 for each second of the whole time.
+    assert abs(now_s - (1000 - limits.connects_burst) / limits.connects_per_s) < 0.01
+
+
+def test_a_function_that_rests_pays_nothing() -> None:
+    limits = EgressLimits()
+    pace = Pace(limits.connects_per_s, limits.connects_burst, now_s=0.0)
+
+    for call in range(100):  # 20 connections at once in each call, 10 calls in a second
+        assert [pace.admit(call / 10) for _ in range(20)] == [0.0] * 20
 
 
 def test_rest_earns_no_more_than_a_burst() -> None:

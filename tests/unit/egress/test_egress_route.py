@@ -158,8 +158,9 @@ async def test_a_name_that_changes_its_mind_gains_nothing() -> None:
 
     answer = await world.reach("Rebind.Example.", EgressPolicy())
     assert answer is not None
-    assert (
-        answer.reason == "rebind.example resolves to a loopback address, which needs an allow rule"
+    assert answer.reason == (
+        "rebind.example resolves to a loopback address, which needs an allow rule"
+        ": yunhan egress allow SPACE rebind.example:443, or YUNHAN_EGRESS_ALLOW"
     )
     assert world.dialled == [ip_address(PUBLIC_V4)]
     assert next(rebinding) == [PUBLIC_V4]  # one look-up each
@@ -194,6 +195,27 @@ async def test_a_rule_for_a_name_opens_its_addresses_and_not_the_addresses_thems
     answer = await denied.reach("db.internal", policy)
     assert answer is not None
     assert (answer.status, denied.dialled) == (403, [])
+
+
+@pytest.mark.parametrize(
+    ("host", "policy", "way_out"),
+    [
+        ("[fd00::1]", EgressPolicy(), "SPACE [fd00::1]:443, or YUNHAN_EGRESS_ALLOW"),
+        (
+            "api.example",
+            EgressPolicy(public=False, inherits=False),
+            " (egress mode is none): yunhan egress allow SPACE api.example:443 [--function NAME]",
+        ),
+        ("[::ffff:10.0.0.1]", EgressPolicy(), None),
+        ("8.8.8.8", EgressPolicy.from_text(deny="8.8.8.8"), None),
+    ],
+)
+async def test_a_refusal_says_how_to_open_it_where_a_rule_can(
+    host: str, policy: EgressPolicy, way_out: str | None
+) -> None:
+    answer = await World().reach(host, policy)
+    assert answer is not None
+    assert answer.reason.endswith(way_out) if way_out else "allow" not in answer.reason
 
 
 async def test_a_name_that_is_denied_is_not_even_looked_up() -> None:

@@ -32,6 +32,9 @@ from sandbox.egress.rules import ALL_PORTS, EgressRuleError, NamePattern, Rule, 
         ("fd00::/8", Rule(IPv6Network("fd00::/8"))),
         ("::1", Rule(IPv6Network("::1/128"))),
         ("::/0", Rule(IPv6Network("::/0"))),
+        ("[fd00::1:443]", Rule(IPv6Network("fd00::1:443/128"))),
+        ("fd00::1:443/128", Rule(IPv6Network("fd00::1:443/128"))),
+        ("2001:db8:1:2:3:4:5:443", Rule(IPv6Network("2001:db8:1:2:3:4:5:443/128"))),
         ("64:ff9b::/96", Rule(IPv6Network("64:ff9b::/96"))),
     ],
 )
@@ -45,7 +48,7 @@ def test_rules_are_separated_by_commas_and_white_space() -> None:
 
     assert [str(rule) for rule in rules] == [
         "10.0.0.0/8",
-        "192.168.1.5/32:3306",
+        "192.168.1.5:3306",
         "db.internal:27017",
     ]
 
@@ -85,13 +88,16 @@ def test_no_rules(text: str) -> None:
         ("[db.internal]:80", "not an IPv6 address"),
         ("fe80::1%eth0", "zone"),
         ("fd00::1::2", "not an IPv6 address"),
+        ("::1:443", "write [::1]:443 or"),
+        ("fd00::1:443", "write [fd00::1]:443 or fd00::1:443/128"),
+        ("2001:db8:1:2:3:4:5:6:443", "write [2001:db8:1:2:3:4:5:6]:443"),
         ("*", "0.0.0.0/0 and ::/0"),
         ("*:443", "0.0.0.0/0 and ::/0"),
         ("*.", "not a host name"),
         ("*corp.example", "not a host name"),
         ("a.*.example", "not a host name"),
         ("*.*.example", "not a host name"),
-        ("http://example.com", "no port"),
+        ("http://127.0.0.1:8080/", "is a URL; a rule is host:port, no URL"),
         ("bücher.example", "not a host name"),
         ("::ffff:10.0.0.0/104", "name them as IPv4"),
         ("::ffff:10.0.0.1", "name them as IPv4"),

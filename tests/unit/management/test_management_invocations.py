@@ -114,7 +114,7 @@ async def test_yunhan_invoke_answers_any_outcome(call: Caller, bench: Bench) -> 
     bench.invoker.script = lambda each: Outcome(
         request_id=each.request_id,
         kind=OutcomeKind.FUNCTION_ERROR,
-        fault=Fault(name="Error", message="boom", stack="at x"),
+        fault=Fault(name="TypeError", message="boom", stack="at x"),
         bill=Bill(cold=True, run_ms=1.5),
     )
     answer = await call("YunhanInvoke", SpaceId=SPACE_ID, Name="demo")
@@ -124,6 +124,7 @@ async def test_yunhan_invoke_answers_any_outcome(call: Caller, bench: Bench) -> 
         "Code": "FunctionBizError",
         "Message": "boom",
         "Blame": "function",
+        "Name": "TypeError",
     }
     assert "Code" not in answer.body  # pop-core would take it for an error of the API
     assert "Result" not in answer.body

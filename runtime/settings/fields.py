@@ -8,11 +8,33 @@ from typing import Any, get_args
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+KIB = 1024
+MIB = 1024 * 1024
 
 SHOWN_MAX = 80
 """Characters of a bad value that are told."""
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 """`user:password@` of a URL, as in mongodb://user:password@host."""
+
+
+class SettingGroup(BaseSettings):
+    """Settings that belong together: one file of this package, one base of `Settings`. Frozen."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands over: it has looked at every variable's name."""
+        return (init_settings,)
 
 
 def setting(
@@ -39,6 +61,13 @@ def setting(
         allow_inf_nan=False if isinstance(default, float) else None,
         json_schema_extra={"unit": unit, "bounds": ", ".join(bounds)},
     )
+
+
+def not_empty(value: Any) -> Any:
+    """For a path: nothing would be the current folder. Raises ValueError."""
+    if value == "":
+        raise ValueError("a path; unset the variable for the default")
+    return value
 
 
 HOST_NAME = re.compile(
