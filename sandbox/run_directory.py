@@ -165,7 +165,7 @@ class RunDirectory:
         its place would give them our sockets, and us their files to sweep."""
         if not _is_own(self.path):
             raise SandboxError(
-                f"{self.path} is not a directory of this user.",
+                f"{self.path} is no run directory: not a directory of this user.",
                 what_next="Remove it, or set TMPDIR to a directory that only this user can write.",
             )
         self.path.chmod(0o700)
