@@ -21,6 +21,9 @@ LOOSE: Mapping[str, int] = {
     "descriptor tcp to a child": 8,
     # On the rung docker, for the same reason. (The near end of such a connection has no name.)
     "descriptor unix socket, perhaps to the engine": 8,
+    # A killed engine's own, of a container that it was about to make: it never takes such a mount away, and
+    # nothing at it says whose container that was to be, so nobody else may. At most one for each slot.
+    "mount (engine)/data/overlay2/#-init/merged": 8,
 }
 """By how much two counts may differ. Everything else is equal or was left behind."""
 _PROC = Path("/proc")
