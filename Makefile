@@ -63,6 +63,6 @@ wheel: env-dev ## build the wheel into dist/
 
 clean: ## remove environments, packages, caches and builds; data in .yunhan stays
 	rm -rf .venv node_bootstrap/node_modules tests/e2e/sdk/node_modules \
-		tests/egress_clients/node_modules build dist *.egg-info \
+		tests/egress_clients/node_modules tests/amqp_clients/node_modules build dist *.egg-info \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find runtime sandbox scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

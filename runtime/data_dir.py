@@ -8,9 +8,12 @@ documents/         the embedded document databases
 files/             the local file store
 code/              unpacked deployments
 views/             the code of each live sandbox, as hard links
-    spool/             uploads under way
+spool/             uploads under way
 tls/               the local authority and the gateway's own certificate
 package.json       empty, see `own`
+
+`yunhan gateway` and `yunhan worker` use the folders `gateway` and `worker` below it, each with the same
+content as far as it needs it: all three programs may be started with the same YUNHAN_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +35,11 @@ from runtime.sealing import read_master_key, read_or_make_master_key, write_priv
 
 if TYPE_CHECKING:  # the command line reads these files without loading the settings
     from runtime.settings import Settings
+
+
+GATEWAY_FOLDER = "gateway"
+WORKER_FOLDER = "worker"
+"""Below YUNHAN_DATA_DIR: the directories of the programs that are only one of the two."""
 
 
 class DataDirError(Exception):
@@ -52,6 +59,7 @@ class Running:
     """How to reach the program that owns a data directory."""
 
     endpoint: str
+    """Empty: a worker, which takes no requests."""
     pid: int
 
 
@@ -68,6 +76,12 @@ class DataDir:
         self._spool = self.root / "spool"
         self._access_key = self.root / "access-key.json"
         self._running = self.root / "running.json"
+
+    def reached_by_command_line(self) -> DataDir:
+        """Where a command finds the program to speak to: here, else the gateway's directory below."""
+        gateway = DataDir(self.root / GATEWAY_FOLDER)
+        here = self._running.exists() or not gateway._access_key.exists()
+        return self if here else gateway
 
     @property
     def run(self) -> Path:
@@ -97,7 +111,9 @@ class DataDir:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 running = self.read_running()
-                where = f" (process {running.pid}, {running.endpoint})" if running else ""
+                where = (
+                    f" (process {running.pid}, {running.endpoint or 'worker'})" if running else ""
+                )
                 raise DataDirError(
                     f"another program uses {self.root}{where};"
                     " stop it or set another YUNHAN_DATA_DIR"
@@ -136,22 +152,10 @@ class DataDir:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def access_key(self, settings: Settings) -> AccessKey:
-        """The management key: of the settings, else of the file, else a new one. Raises SettingsError."""
-        secret = settings.access_key_secret.get_secret_value()
-        if bool(settings.access_key_id) != bool(secret):
-            raise _settings_error(
-                "set both YUNHAN_ACCESS_KEY_ID and YUNHAN_ACCESS_KEY_SECRET, or none of them"
-            )
-        if settings.access_key_id:
-            key = AccessKey(key_id=settings.access_key_id, secret=secret)
-        else:
-            key = self.read_access_key() or AccessKey(
-                key_id="yk" + secrets.token_hex(10), secret=secrets.token_urlsafe(30)
-            )
+    def write_access_key(self, key: AccessKey) -> None:
+        """For the command line on this machine."""
         content = {"accessKeyId": key.key_id, "accessKeySecret": key.secret}
         write_private_file(self._access_key, orjson.dumps(content) + b"\n")
-        return key
 
     def master_key(self, settings: Settings) -> bytes:
         """Raises MasterKeyError, or SettingsError in production without YUNHAN_MASTER_KEY_FILE."""

@@ -94,3 +94,11 @@ class UnavailableError(OursError):
 
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__("InternalServerError", message, retry_after_s=retry_after_s)
+
+
+class MalformedMessageError(OursError):
+    """Bytes from a broker or a ledger are no job or outcome. The message says what is wrong with
+    them, not what they hold."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InternalServerError", message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ import structlog
 
 from runtime.billing import Spent, make_bill
 from runtime.errors import OursError
+from runtime.jobs.attempt import RunStop
 from runtime.messages import CallKind, InvocationRecord, Job, Outcome
 from runtime.pool import Lease, PoolFullError, SandboxPool
 from runtime.pool_state import Content, SandboxClass, SandboxKey
@@ -131,7 +132,10 @@ class Executor:
         records: RecordSink,
         clock: Clock,
         node_majors: Sequence[int],
+        catch_up: Callable[[str, int], Awaitable[None]] | None = None,
     ) -> None:
+        """`catch_up` is told of each job's space and its revision before the job gets a sandbox."""
+        self._catch_up = catch_up
         self._pool = pool
         self._calls = calls
         self._records = records
@@ -140,12 +144,17 @@ class Executor:
         self._told: set[str] = set()
         """Deployments whose substituted runtime was logged."""
 
-    async def run(self, job: Job, slot: Slot, *, queue_ms: float) -> Outcome:
-        """See the module. `slot` is held by the caller and may be lent to children meanwhile."""
+    async def run(
+        self, job: Job, slot: Slot, *, queue_ms: float, stop: RunStop | None = None
+    ) -> Outcome:
+        """See the module. `slot` is held by the caller and may be lent to children meanwhile. When this is
+        cancelled, the record says `stop.kind`, or `worker_lost` without `stop`."""
         host = _JobHost(job, slot, self._calls, self._clock)
         lease: Lease | None = None
         run = _Run(queue_ms, self._clock.now_ms(), self._clock.monotonic())
         try:
+            if self._catch_up is not None and job.space_revision:
+                await self._catch_up(job.space_id, job.space_revision)
             lease = await self._pool.lease(self._key(job), job, host)
             if lease.failed is not None:
                 ending = lease.failed
@@ -165,8 +174,8 @@ class Executor:
                 "sandbox_failed", function=job.function, space=job.space_id, error=str(error)
             )
         except asyncio.CancelledError:
-            lost = worker_lost(job.request_id)
-            ending = Ending(kind=lost.kind, fault=lost.fault, reusable=False)
+            kind = OutcomeKind.WORKER_LOST if stop is None else stop.kind
+            ending = Ending(kind=kind, fault=_STOPPED[kind], reusable=False)
             self._finish(job, host, ending, lease=lease, run=run)
             raise
         except Exception as error:  # noqa: BLE001 - every path ends in one outcome
@@ -262,10 +271,19 @@ class Executor:
         return outcome
 
 
+_STOPPED = {
+    OutcomeKind.WORKER_LOST: Fault(
+        name="WorkerStopped", message="the worker stopped during the call"
+    ),
+    OutcomeKind.CANCELLED: Fault(name="Cancelled", message="the job was cancelled while it ran"),
+}
+"""By how a run was stopped (`RunStop`)."""
+
+
 def worker_lost(request_id: str) -> Outcome:
     """The outcome of a job whose worker stopped without waiting for it."""
-    fault = Fault(name="WorkerStopped", message="the worker stopped during the call")
-    return Outcome(request_id=request_id, kind=OutcomeKind.WORKER_LOST, fault=fault)
+    kind = OutcomeKind.WORKER_LOST
+    return Outcome(request_id=request_id, kind=kind, fault=_STOPPED[kind])
 
 
 def _our_ending(kind: OutcomeKind, name: str, message: str) -> Ending:

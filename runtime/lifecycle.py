@@ -3,7 +3,8 @@
 Everything long-lived is entered into one exit stack and left in reverse order. Background work runs in one
 task group: when a part of it fails, the program ends with an error instead of limping on.
 
-Shutdown: say "not ready", refuse new calls, let running ones end (`drain_grace_s`), write what is
+Shutdown: say "not ready", go on for `drain_notice_s` so that load balancers see it, refuse new calls, take no
+more jobs and give back those that did not start, let running ones end (`drain_grace_s`), write what is
 buffered, stop the sandboxes, then the databases. A second signal ends the program at once.
 """
 
@@ -18,10 +19,12 @@ from contextlib import AsyncExitStack
 import structlog
 
 from runtime.data_dir import DataDir
+from runtime.ports import Queue
 from runtime.settings import Settings, reserved_in
 from runtime.tasks import end_tasks
-from runtime.wiring.listeners import bind_addresses
-from runtime.wiring.program import Program, build_up
+from runtime.wiring.program import Program, bind, build_program
+from runtime.wiring.roles import Role, settings_for
+from runtime.worker import Worker
 
 _log = structlog.get_logger(__name__)
 
@@ -30,31 +33,32 @@ class PartFailedError(Exception):
     """A background part ended that must not end."""
 
 
-def run_up(settings: Settings) -> int:
-    """`yunhan up`: everything in one process. Returns the exit code. Raises the start-up errors."""
+def run_program(role: Role, settings: Settings) -> int:
+    """`yunhan up`, `gateway` or `worker`. Returns the exit code. Raises the start-up errors."""
     for variable in reserved_in():
         _log.warning("setting_without_effect", variable=variable)
+    settings = settings_for(role, settings)
     owned = DataDir(settings.data_dir).own()
     with owned, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_up(settings))
+        return runner.run(_run(role, settings))
 
 
-async def _up(settings: Settings) -> int:
+async def _run(role: Role, settings: Settings) -> int:
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
-        addresses = stack.enter_context(bind_addresses(settings))
-        program = await build_up(settings, stack)
+        addresses = stack.enter_context(bind(role, settings))
+        program = await build_program(role, settings, stack)
         parts = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [
             parts.create_task(_must_not_end(name, run, stop), name=name)
             for name, run in program.background.items()
         ]
-        tasks.append(parts.create_task(program.gateway.sweep(), name="sweep code packages"))
+        if program.gateway is not None:
+            tasks.append(parts.create_task(program.gateway.sweep(), name="sweep code packages"))
         stack.push_async_callback(end_tasks, tasks)
-        await program.gateway.listen(addresses)
-        endpoint = program.gateway.endpoint
-        stack.enter_context(DataDir(settings.data_dir).announce(endpoint))
-        _log.info("ready", endpoint=endpoint, rung=program.rung)
+        await program.listen(addresses)
+        stack.enter_context(DataDir(settings.data_dir).announce(program.endpoint))
+        _log.info("ready", program=role.value, endpoint=program.endpoint, rung=program.rung)
         await stop.wait()
         await _drain(program, settings)
     _log.info("stopped")
@@ -62,25 +66,37 @@ async def _up(settings: Settings) -> int:
 
 
 async def _drain(program: Program, settings: Settings) -> None:
-    """Calls that were accepted are answered, those that wait for a slot too, within the grace period."""
-    worker = program.worker.worker
-    if busy := worker.running + program.queue.waiting:
-        _log.warning(
-            "stopping",
-            running=worker.running,
-            waiting=program.queue.waiting,
-            what_next=f"waits up to {settings.drain_grace_s:g} s for {busy}"
-            f" call{'' if busy == 1 else 's'}; Ctrl-C again ends it at once",
-        )
-    else:
-        _log.info("stopping")
-    await program.gateway.stop_accepting()
+    """Calls that were accepted are answered, those that wait for a slot too, within the grace period. Those
+    of a gateway without a worker are waited for when its connections are closed."""
+    program.health.draining = True
+    worker = program.worker.worker if program.worker else None
+    _tell_stopping(worker, program.queue, settings.drain_grace_s)
+    await asyncio.sleep(settings.drain_notice_s)
+    if program.gateway is not None:
+        await program.gateway.stop_accepting()
+    if worker is None:
+        return
     try:
         async with asyncio.timeout(settings.drain_grace_s):
+            await worker.stop_taking_async()
             await program.queue.wait_empty()
             await worker.drain()
     except TimeoutError:
         _log.warning("drain_incomplete", running=worker.running)
+
+
+def _tell_stopping(worker: Worker | None, queue: Queue, grace_s: float) -> None:
+    running = worker.running if worker else 0
+    if busy := running + queue.waiting:
+        _log.warning(
+            "stopping",
+            running=running,
+            waiting=queue.waiting,
+            what_next=f"waits up to {grace_s:g} s for {busy} call{'' if busy == 1 else 's'};"
+            " Ctrl-C again ends it at once",
+        )
+    else:
+        _log.info("stopping")
 
 
 async def _must_not_end(name: str, run: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

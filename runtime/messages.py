@@ -50,6 +50,27 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncTerms:
+    """What was promised for an asynchronous job when it was accepted (design decision 8).
+
+    Only endings with our blame are tried again, unless `retry_function` says otherwise; a time-out is the
+    function's. Seconds; `accepted_ms` is wall clock, ms since 1970."""
+
+    accepted_ms: int
+    attempts_max: int = 3
+    backoff_first_s: float = 2.0
+    """Before the second attempt; doubled for each further one, up to `backoff_longest_s`."""
+    backoff_longest_s: float = 300.0
+    retry_function: bool = False
+    """Also try again what ended with the function's blame."""
+    keep_s: float = 86_400.0
+    """A job that no worker could start for so long is `expired`."""
+    idempotency_key: str | None = None
+    replay_of: str | None = None
+    """The job that this one repeats (`yunhan dead replay`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A request to run a function. Carries everything a worker needs, so that it asks nobody."""
 
@@ -67,6 +88,9 @@ class Job:
     (`services.sealed_env`): a queue never carries them in the clear. Empty = none."""
     egress: EgressRules = INHERITED
     """What the function may reach, as its space and itself said at acceptance."""
+    space_revision: int = 0
+    """Of the space as it was at acceptance: a worker that knows an older one reads it again first, so that
+    a change is seen by all that comes after it, whichever programs it passes. 0 = not known."""
     trigger_path: str | None = None
     """The path of the HTTP trigger that matched; None from anywhere else."""
     principal: Principal = field(default_factory=Principal)
@@ -76,7 +100,10 @@ class Job:
     """0 for a call from outside, parent's depth + 1 for a call by a function."""
     parent_request_id: str | None = None
     wait_ms: int = 30_000
-    """How long the job may wait before it starts, counted by whoever holds it; then it is `expired`."""
+    """How long the job may wait before it starts, counted by whoever holds it; then it is `expired`.
+    Of synchronous jobs; an asynchronous one waits as its terms say."""
+    terms: AsyncTerms | None = None
+    """None = a synchronous job: somebody waits for its outcome."""
 
     def function_env(self) -> dict[str, str]:
         """The `MP_*` keys of `ctx.env` (spec: functions (a)): absent keys are absent."""
@@ -151,6 +178,58 @@ class Outcome:
         return self.kind.blame
 
 
+class JobState(StrEnum):
+    """Where an asynchronous job is. Everything but the first two is terminal: it never changes again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The function's blame, and its terms do not try that again."""
+    TIMED_OUT = "timed_out"
+    DEAD = "dead"
+    """All attempts used up; the last reason stands in the entry."""
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One invocation of an asynchronous job. Times are wall clock, ms since 1970."""
+
+    number: int
+    """From 1."""
+    worker_id: str
+    request_id: str
+    """Of this invocation: its record and log lines are found by it."""
+    started_ms: int
+    ended_ms: int | None = None
+    kind: OutcomeKind | None = None
+    """None while it runs, and for ever when its worker was lost before it could tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """What the ledger knows of one asynchronous job. Times are wall clock, ms since 1970."""
+
+    job: Job
+    state: JobState
+    attempts: tuple[Attempt, ...] = ()
+    """Oldest first; bounded by `attempts_max` of the terms."""
+    leased_until_ms: int | None = None
+    """While it runs: its worker's claim ends then unless it is renewed."""
+    not_before_ms: int | None = None
+    """While it is queued for a further attempt: when that is due."""
+    outcome: Outcome | None = None
+    """Of the last attempt that told one."""
+    ended_ms: int | None = None
+    changed_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationRecord:
     """One document per invocation: outcome, bill and log lines. Kept, queried and deleted as one."""
@@ -221,6 +300,23 @@ EGRESS_INHERITED = EgressConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncConfig:
+    """What a function says about its asynchronous jobs (`AsyncTerms`); None = the installation's default.
+    Jobs that were accepted before keep the terms that they were accepted with. Seconds."""
+
+    attempts_max: int | None = None
+    backoff_first_s: float | None = None
+    backoff_longest_s: float | None = None
+    retry_function: bool = False
+    http: bool = False
+    """Whether a request to its HTTP trigger may ask for a job instead of an answer."""
+
+
+ASYNC_DEFAULTS = AsyncConfig()
+"""Of a function that says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """A function of a space: its settings and the live deployment. Times in ms since 1970.
 
@@ -236,8 +332,11 @@ class Function:
     http_path: str = ""
     timer_cron: str = ""
     timer_payload: str = ""
+    timer_set_ms: int = 0
+    """When `timer_cron` was changed last: its ticks count from there."""
     env_sealed: bytes = field(default=b"", repr=False)
     egress: EgressConfig = EGRESS_INHERITED
+    asynchronous: AsyncConfig = ASYNC_DEFAULTS
     created_ms: int = 0
     modified_ms: int = 0
     live_deployment_id: str | None = None

@@ -123,9 +123,15 @@ class SandboxPool:
         self._wake = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self.problem: str | None = None
+        """Why the last start of a sandbox failed; None after one that did not."""
 
     def __len__(self) -> int:
         return len(self._state)
+
+    def spaces(self) -> set[str]:
+        """Those that have a sandbox here."""
+        return self._state.spaces()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -199,10 +205,14 @@ class SandboxPool:
             sandbox = await self._spawner.spawn(spec)
         except OSError as error:  # descriptors or processes are used up
             self._state.ended(sandbox_id)
-            raise SandboxError(f"sandbox {sandbox_id} cannot be started: {error}.") from error
-        except BaseException:
+            self.problem = f"sandbox {sandbox_id} cannot be started: {error}."
+            raise SandboxError(self.problem) from error
+        except BaseException as error:
             self._state.ended(sandbox_id)
+            if isinstance(error, SandboxError):
+                self.problem = str(error)
             raise
+        self.problem = None
         live = _Live(sandbox_id, sandbox)
         self._live[sandbox_id] = live
         self._spawn_task(self._attend(live), f"attend sandbox {sandbox_id}")

@@ -201,6 +201,10 @@ class PoolState:
             self._forget(entry)
         return [entry.sandbox_id for entry in stop]
 
+    def spaces(self) -> set[str]:
+        """Those that have a bound sandbox here."""
+        return {entry.key.space_id for entry in self._entries.values() if entry.key is not None}
+
     def _idle_entries(self) -> Iterator[_Entry]:
         return (e for e in self._entries.values() if e.phase is _Phase.BOUND and e.leases == 0)
 

@@ -20,6 +20,7 @@ class Slots:
         self.total = total
         self._free = total
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self._asked = asyncio.Event()
 
     @property
     def free(self) -> int:
@@ -30,6 +31,7 @@ class Slots:
         if self._free == 0:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
+            self._asked.set()
             try:
                 await waiter  # whoever gives a slot back passes it on without counting it free
             except asyncio.CancelledError:
@@ -39,6 +41,12 @@ class Slots:
         else:
             self._free -= 1
         return Slot(self, self._give_back)
+
+    async def wait_wanted(self) -> None:
+        """Until somebody waits for a slot."""
+        while all(waiter.done() for waiter in self._waiters):
+            self._asked.clear()
+            await self._asked.wait()
 
     def try_take(self) -> Slot | None:
         """A slot if one is free now."""

@@ -1,23 +1,40 @@
 """Pulls jobs from the queue and runs them: first a slot, then a job.
 
-The way of every job: take -> execute -> finish (outcome, then acknowledgement) -> slot back.
+    synchronous    take -> execute -> finish (outcome, then acknowledgement) -> slot back
+    asynchronous   take -> `jobs.runner` (claim, acknowledge, execute, ledger) -> slot back
+
+Each kind has a loop of its own, and each loop waits for a job with a slot in hand. Asynchronous jobs never
+have more than their part of the slots. Their loop holds no slot that somebody else waits for: it listens for
+a moment, then gives the slot up and comes back later. With a single slot the other loop does the same, so
+that both kinds of jobs are run.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import structlog
 
 from runtime.execute import Executor, worker_lost
+from runtime.jobs.runner import AsyncRunner
 from runtime.messages import Job, Outcome
-from runtime.ports import Clock, Delivery, Queue, RecordSink
+from runtime.ports import AsyncDelivery, Clock, Delivery, Queue, RecordSink
 from runtime.services.unstarted import record_unstarted
 from runtime.slots import Slot, Slots
+from runtime.tasks import end_tasks
 from sandbox.api import Fault, OutcomeKind
 
 _log = structlog.get_logger(__name__)
+
+_LISTEN_S = 0.02
+"""So long a loop holds a slot that others wait for: the broker needs a moment to send what it has."""
+_AWAY_S = 0.5
+"""So long the loop of asynchronous jobs then stays away: a busy worker hears of one this much later."""
+
+D = TypeVar("D", Delivery, AsyncDelivery)
 
 
 class Worker:
@@ -31,13 +48,19 @@ class Worker:
         slots: Slots,
         records: RecordSink,
         clock: Clock,
+        runner: AsyncRunner | None = None,
+        async_slots: int = 1,
     ) -> None:
+        """Without `runner` it takes no asynchronous jobs, else at most `async_slots` at once."""
         self._queue = queue
         self._executor = executor
+        self._runner = runner
         self._slots = slots
+        self._async_room = asyncio.Semaphore(async_slots)
         self._records = records
         self._clock = clock
         self._taking: asyncio.Task[None] | None = None
+        self._taking_async: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._idle = asyncio.Event()
@@ -55,11 +78,23 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._taking = tasks.create_task(self._take_jobs(tasks), name="take jobs")
+            if self._runner is not None:
+                self._taking_async = tasks.create_task(
+                    self._take_async_jobs(tasks, self._runner), name="take asynchronous jobs"
+                )
+
+    async def stop_taking_async(self) -> None:
+        """Take no more asynchronous jobs; synchronous ones go on."""
+        if self._taking_async is not None:
+            await end_tasks([self._taking_async])
 
     async def drain(self) -> None:
-        """Take nothing more and wait for what runs; how long is the caller's decision."""
+        """Take nothing more, give back what did not start, and wait for what runs; how long is the caller's
+        decision."""
+        await self.stop_taking_async()
         if self._taking is not None:
-            self._taking.cancel()
+            await end_tasks([self._taking])
+        await self._queue.stop_taking()
         await self._idle.wait()
 
     async def run_child(self, job: Job, parent: Slot) -> Outcome:
@@ -79,14 +114,61 @@ class Worker:
             raise
 
     async def _take_jobs(self, tasks: asyncio.TaskGroup) -> None:
+        shared = self._runner is not None and self._slots.total == 1
         while True:
             slot = await self._slots.take()
             try:
-                delivery = await self._queue.take()
+                take = self._queue.take
+                delivery = await (self._listen(take) if shared else take())
             except BaseException:
                 slot.release()
                 raise
+            if delivery is None:
+                slot.release()
+                continue
             self._start(tasks, self._run_delivery(delivery, slot), f"run job {delivery.job.job_id}")
+
+    async def _take_async_jobs(self, tasks: asyncio.TaskGroup, runner: AsyncRunner) -> None:
+        while True:
+            await self._async_room.acquire()
+            try:
+                slot = await self._slots.take()
+                try:
+                    delivery = await self._listen(self._queue.take_async)
+                except BaseException:
+                    slot.release()
+                    raise
+            except BaseException:
+                self._async_room.release()
+                raise
+            if delivery is None:
+                slot.release()
+                self._async_room.release()
+                await asyncio.sleep(_AWAY_S)
+                continue
+            name = f"run asynchronous job {delivery.job.job_id}"
+            self._start(tasks, self._run_async(runner, delivery, slot), name)
+
+    async def _listen(self, take: Callable[[], Coroutine[Any, Any, D]]) -> D | None:
+        """The next delivery; None when nothing came for a moment and somebody else waits for the slot."""
+        taking = asyncio.create_task(take(), name="take")
+        wanted = asyncio.create_task(self._wait_wanted(), name="wait until the slot is wanted")
+        try:
+            await asyncio.wait({taking, wanted}, return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                await end_tasks([taking])
+        except asyncio.CancelledError:
+            await end_tasks([taking])
+            if not taking.cancelled() and taking.exception() is None:  # came in this very moment
+                await taking.result().hand_back()
+            raise
+        finally:
+            wanted.cancel()
+        return None if taking.cancelled() else taking.result()
+
+    async def _wait_wanted(self) -> None:
+        await asyncio.sleep(_LISTEN_S)
+        await self._slots.wait_wanted()
 
     def _start(self, tasks: asyncio.TaskGroup, work: object, name: str) -> asyncio.Task[None]:
         assert asyncio.iscoroutine(work)
@@ -110,6 +192,13 @@ class Worker:
             raise
         finally:
             slot.release()
+
+    async def _run_async(self, runner: AsyncRunner, delivery: AsyncDelivery, slot: Slot) -> None:
+        try:
+            await runner.run(delivery, slot)
+        finally:
+            slot.release()
+            self._async_room.release()
 
     async def _run_child(self, child: _Child) -> None:
         job = child.job

@@ -56,7 +56,7 @@ once .venv/.stamp-package "installing the command .venv/bin/yunhan" \
 
 npm_folders=(node_bootstrap)
 if [[ "$kind" == dev ]]; then
-    npm_folders+=(tests/e2e/sdk tests/egress_clients)
+    npm_folders+=(tests/e2e/sdk tests/egress_clients tests/amqp_clients)
 fi
 for folder in "${npm_folders[@]}"; do
     once "$folder/node_modules/.stamp" "installing npm packages ($folder/package-lock.json)" \

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 # Hooks: a session says who it is to the kernel.
 from tests.escape.statement import pytest_report_header, pytest_terminal_summary  # noqa: F401
+from tests.harness.rabbitmq import RabbitMq, missing_reason
 
 settings.register_profile("yunhan", deadline=None)  # no test says how fast a machine is
 settings.load_profile("yunhan")
@@ -24,3 +25,17 @@ def clean_ground(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """One broker for all tests that leave it as it was. Missing: a skip here, a failure where CI=true."""
+    if reason := missing_reason():
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    broker = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield broker.start()
+    finally:
+        broker.stop()

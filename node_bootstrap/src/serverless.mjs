@@ -1,6 +1,7 @@
 // ctx.mpserverless: the official service packages on a transport of ours. No key, no endpoint: the
 // channel is the identity. Argument checks and result shapes are the packages' own.
 import { createRequire } from 'node:module';
+import { withJobs } from './function_service.mjs';
 import { lazy } from './lazy.mjs';
 
 const require = createRequire(import.meta.url);
@@ -52,7 +53,12 @@ function loadServices() {
       return decodeEnvelope(await this.call(method, params, userId), method);
     }
   }
-  classes = { ChannelTransport, DbService, FunctionService, FunctionUserService };
+  classes = {
+    ChannelTransport,
+    DbService,
+    FunctionService: withJobs(FunctionService),
+    FunctionUserService,
+  };
   return classes;
 }
 

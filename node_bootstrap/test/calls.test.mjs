@@ -45,6 +45,24 @@ test('function.invoke resolves to {success, result, requestId}', async (t) => {
   assert.deepEqual(calls[0].params, { functionTarget: 'other', functionArgs: { a: 1 } });
 });
 
+test('function.invoke asks for a job when its third argument says so', async (t) => {
+  const job = { jobId: 'job-1' };
+  const sent = async (args) => {
+    const { value, calls } = await act(t, { do: 'invokeLater', ...args }, job);
+    assert.deepEqual(value, { success: true, result: job, requestId: 'inner-1' });
+    assert.equal(calls.length, 1);
+    return calls[0];
+  };
+  const plain = { functionTarget: 'other', functionArgs: { a: 1 } };
+  const later = await sent({ options: { async: true } });
+  assert.deepEqual(later.params, { ...plain, async: true });
+  const keyed = await sent({ options: { async: true, idempotencyKey: 'k' }, user: 'u1' });
+  assert.deepEqual(keyed.params, { ...plain, async: true, idempotencyKey: 'k' });
+  assert.equal(keyed.userId, 'u1');
+  for (const options of [undefined, null, {}, { async: false }, { async: 'yes' }, 'async'])
+    assert.deepEqual((await sent({ options })).params, plain);
+});
+
 test('the argument checks are those of the packages', async (t) => {
   const { result, calls } = await act(t, { do: 'invokeBadly' }, 1);
   assert.equal(result.fault.code, 'ValidationFailed');

@@ -2,8 +2,9 @@
 
 Documents carry the names of the dataclass fields; the id is `_id`. Reading is tolerant, so that two
 versions of the program can share a database: unknown fields are ignored, missing ones take the default.
-A missing field without a default, an unknown status or mode, a setting of HTTP triggers or egress or a sealed
-environment of another kind than ours is an error: guessing could open what is closed.
+A missing field without a default, an unknown status or mode, a setting of HTTP triggers, egress or
+asynchronous jobs or a sealed environment of another kind than ours is an error: guessing could open what is
+closed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, get_type_hints
 
 from runtime.errors import OursError
 from runtime.messages import (
+    AsyncConfig,
     Deployment,
     DeploymentStatus,
     EgressConfig,
@@ -23,12 +25,16 @@ from runtime.messages import (
     Space,
     SpaceStatus,
 )
-from runtime.ports import CustomDomain, TokenKey
+from runtime.ports import CustomDomain, Timer, TokenKey
 
 Document = dict[str, Any]
 
 CUSTOM_DOMAIN = "http_triggers.custom_domain"
 """Path of a space's custom domain. Spaces without one have no such field, so an index leaves them out."""
+
+TIMER_COUNT = "timer_count"
+"""How many of a space's functions have a timer; absent when none has, so that an index leaves such spaces
+out. The timers stand beside it once more, so that reading all of them reads no functions."""
 
 _HTTP_TRIGGER_KINDS = get_type_hints(HttpTriggerConfig)
 
@@ -45,6 +51,11 @@ def space_to_document(space: Space) -> Document:
     document["http_triggers"] = asdict(space.http_triggers)
     if not space.http_triggers.custom_domain:
         del document["http_triggers"]["custom_domain"]
+    if timers := timers_of(space):
+        document[TIMER_COUNT] = len(timers)
+        document["timers"] = [
+            {"function": each.function, "cron": each.cron, "set_ms": each.set_ms} for each in timers
+        ]
     return {"_id": space.space_id, **document}
 
 
@@ -77,6 +88,36 @@ def custom_domain_from_document(document: Mapping[str, Any]) -> CustomDomain:
         )
     except (TypeError, ValueError) as error:
         raise _unreadable("custom domain of space", document, error) from error
+
+
+def timers_of(space: Space) -> list[Timer]:
+    """Of the functions that have one."""
+    return [
+        Timer(
+            space_id=space.space_id,
+            function=function.name,
+            cron=function.timer_cron,
+            set_ms=function.timer_set_ms,
+        )
+        for function in space.functions.values()
+        if function.timer_cron
+    ]
+
+
+def timers_from_document(document: Mapping[str, Any]) -> list[Timer]:
+    """Of a space's document; of the rest of it nothing is needed. Raises OursError."""
+    try:
+        return [
+            Timer(
+                space_id=document["_id"],
+                function=str(stored["function"]),
+                cron=str(stored["cron"]),
+                set_ms=int(stored["set_ms"]),
+            )
+            for stored in document["timers"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable("timers of space", document, error) from error
 
 
 def deployment_to_document(deployment: Deployment) -> Document:
@@ -124,6 +165,8 @@ def _function(stored: Mapping[str, Any]) -> Function:
     known = _known(Function, stored)
     if "egress" in known:
         known["egress"] = _egress(known["egress"])
+    if "asynchronous" in known:
+        known["asynchronous"] = _asynchronous(known["asynchronous"])
     function = Function(**known)
     if not isinstance(function.env_sealed, bytes):
         raise TypeError(f"env_sealed is of kind {type(function.env_sealed).__name__}")
@@ -157,6 +200,21 @@ def _egress(stored: object) -> EgressConfig:
     if not isinstance(allow, list | tuple) or not all(isinstance(rule, str) for rule in allow):
         raise TypeError("egress.allow is no list of texts")
     return EgressConfig(**{**known, "allow": tuple(allow)})
+
+
+def _asynchronous(stored: object) -> AsyncConfig:
+    """Raises TypeError: a text for a number would stop every job of the function much later."""
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"asynchronous is of kind {type(stored).__name__}")
+    known = _known(AsyncConfig, stored)
+    for name, value in known.items():
+        if name in {"retry_function", "http"}:
+            fits = isinstance(value, bool)
+        else:
+            fits = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        if not fits:
+            raise TypeError(f"asynchronous.{name} is of kind {type(value).__name__}")
+    return AsyncConfig(**known)
 
 
 def _plain(value: object) -> object:

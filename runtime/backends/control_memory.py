@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from runtime.backends.control_codec import timers_of
 from runtime.errors import ConflictError, DomainTakenError, NotFoundError
 from runtime.messages import Deployment, DeploymentStatus, Space
-from runtime.ports import ControlStore, CustomDomain, TokenKey
+from runtime.ports import ControlStore, CustomDomain, Timer, TokenKey
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ class ControlMemory(ControlStore):
         self._spaces: dict[str, Space] = {}
         self._deployments: dict[str, Deployment] = {}
         self._token_keys: dict[str, TokenKey] = {}
+        self._shared: dict[str, bytes] = {}
 
     async def create_space(self, space: Space) -> None:
         if space.space_id in self._spaces:
@@ -46,6 +48,9 @@ class ControlMemory(ControlStore):
             for each in self._spaces.values()
             if (domain := each.http_triggers.custom_domain)
         ]
+
+    async def timers(self) -> Sequence[Timer]:
+        return [timer for each in self._spaces.values() for timer in timers_of(each)]
 
     async def delete_space(self, space_id: str) -> None:
         self._drop_deployments(lambda each: each.space_id == space_id)
@@ -124,6 +129,9 @@ class ControlMemory(ControlStore):
 
     async def delete_token_key(self, key_id: str) -> None:
         self._token_keys.pop(key_id, None)
+
+    async def keep_first(self, name: str, sealed: bytes) -> bytes:
+        return self._shared.setdefault(name, sealed)
 
     def _check_domain(self, space: Space) -> None:
         domain = space.http_triggers.custom_domain

@@ -1,4 +1,5 @@
-"""Control plane in a document database: collections `spaces`, `deployments` and `token_keys`.
+"""Control plane in a document database: collections `spaces`, `deployments`, `token_keys` and
+`shared`.
 
 Every query is an equality or a short range of an indexed field (or the id), so that it stays fast on the
 embedded server, whose `limit` does not end a scan.
@@ -8,24 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import structlog
 from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from runtime.backends.control_codec import (
     CUSTOM_DOMAIN,
+    TIMER_COUNT,
     custom_domain_from_document,
     deployment_from_document,
     deployment_to_document,
     space_from_document,
     space_to_document,
+    timers_from_document,
     token_key_from_document,
     token_key_to_document,
 )
 from runtime.backends.documents_mongodb import Document, translated
-from runtime.errors import ConflictError, DomainTakenError, NotFoundError
+from runtime.errors import ConflictError, DomainTakenError, NotFoundError, OursError
 from runtime.messages import Deployment, DeploymentStatus, Space
-from runtime.ports import ControlStore, CustomDomain, TokenKey
+from runtime.ports import ControlStore, CustomDomain, Timer, TokenKey
+
+_log = structlog.get_logger(__name__)
 
 _IDS_AT_ONCE = 50
 """Ids in one `$in`: the embedded server's cost grows with the square (1,000 ids: 740 ms, 100: 12 ms)."""
@@ -36,6 +42,9 @@ _HAS_DOMAIN: Document = {CUSTOM_DOMAIN: {"$gt": ""}}
 """Which spaces the index of custom domains holds. The query must say the same words: the embedded server
 takes a partial index only then, else it scans (1,000 spaces: 20 ms instead of 1 ms)."""
 
+_HAS_TIMERS: Document = {TIMER_COUNT: {"$gt": 0}}
+"""Likewise for the index of spaces with timers."""
+
 
 class ControlMongodb(ControlStore):
     """See `ControlStore`. Call `ensure_indexes` once per program start."""
@@ -44,6 +53,7 @@ class ControlMongodb(ControlStore):
         self._spaces = database["spaces"]
         self._deployments = database["deployments"]
         self._token_keys = database["token_keys"]
+        self._shared = database["shared"]
 
     async def ensure_indexes(self) -> None:
         """Make what is missing. Idempotent. Raises UnavailableError."""
@@ -54,6 +64,7 @@ class ControlMongodb(ControlStore):
                     IndexModel(
                         [(CUSTOM_DOMAIN, 1)], unique=True, partialFilterExpression=_HAS_DOMAIN
                     ),
+                    IndexModel([(TIMER_COUNT, 1)], partialFilterExpression=_HAS_TIMERS),
                 ]
             )
             await self._deployments.create_indexes(
@@ -103,6 +114,17 @@ class ControlMongodb(ControlStore):
                 _HAS_DOMAIN, {CUSTOM_DOMAIN: 1, "revision": 1}
             ).to_list()
         return [custom_domain_from_document(each) for each in documents]
+
+    async def timers(self) -> Sequence[Timer]:
+        with translated("read timers"):
+            documents = await self._spaces.find(_HAS_TIMERS, {"timers": 1}).to_list()
+        found: list[Timer] = []
+        for document in documents:
+            try:
+                found += timers_from_document(document)
+            except OursError as error:  # the other spaces keep theirs
+                _log.error("timers_unreadable", space=document["_id"], error=str(error))
+        return found
 
     async def delete_space(self, space_id: str) -> None:
         with translated(f"delete space {space_id}"):
@@ -209,6 +231,16 @@ class ControlMongodb(ControlStore):
     async def delete_token_key(self, key_id: str) -> None:
         with translated(f"delete token key {key_id}"):
             await self._token_keys.delete_one({"_id": key_id})
+
+    async def keep_first(self, name: str, sealed: bytes) -> bytes:
+        with translated(f"keep the shared value {name}"):
+            try:
+                await self._shared.insert_one({"_id": name, "sealed": sealed})
+            except DuplicateKeyError:
+                there = await self._shared.find_one({"_id": name})
+                assert there is not None  # nothing deletes it
+                return bytes(there["sealed"])
+        return sealed
 
     async def _has_space(self, space_id: str) -> bool:
         return await self._spaces.find_one({"_id": space_id}, {"_id": 1}) is not None

@@ -1,4 +1,5 @@
 """Queue adapter inside one process. Spaces take turns, so that a busy one does not delay the others.
+Asynchronous jobs: `queue_memory_async`.
 
 A job is in exactly one state: waiting (in its space's line), taken (in a worker's hands) or done
 (its caller has the outcome, or is gone).
@@ -11,9 +12,10 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from runtime.backends.queue_memory_async import AsyncLine
 from runtime.errors import OverloadedError, UnavailableError
 from runtime.messages import Job, Outcome
-from runtime.ports import Clock, Delivery, Queue
+from runtime.ports import AsyncDelivery, Clock, Delivery, Queue
 from sandbox.api import Fault, OutcomeKind
 
 _SPACES_SHARE = 4
@@ -56,12 +58,22 @@ class MemoryDelivery(Delivery):
 class MemoryQueue(Queue):
     """See `Queue`. `max_jobs` bounds the waiting jobs, `max_jobs_per_space` those of one space, so that a
     busy space is refused before it keeps the others out; taken ones are bounded by the workers' slots.
-    `max_bytes` bounds the arguments of the waiting jobs; one space may have a quarter of them."""
+    `max_bytes` bounds the arguments of the waiting jobs; one space may have a quarter of them.
+
+    `line` holds the asynchronous jobs; without one they are refused. `waiting` counts them, too; `wait_empty`
+    does not wait for them: they are in the ledger and outlive the program."""
 
     def __init__(
-        self, *, max_jobs: int, max_jobs_per_space: int, max_bytes: int, clock: Clock
+        self,
+        *,
+        max_jobs: int,
+        max_jobs_per_space: int,
+        max_bytes: int,
+        clock: Clock,
+        line: AsyncLine | None = None,
     ) -> None:
         self.clock = clock
+        self._line = line
         self._max_bytes = max_bytes
         self._bytes: Counter[str] = Counter()
         """Of the waiting jobs' arguments, by space."""
@@ -78,15 +90,19 @@ class MemoryQueue(Queue):
 
     @property
     def waiting(self) -> int:
-        return self._waiting
+        return self._waiting + (0 if self._line is None else self._line.waiting)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
+        if self._line is not None:
+            await self._line.open()
         self._open = True
         try:
             yield
         finally:
             self._open = False
+            if self._line is not None:
+                self._line.close()
             for delivery in list(self._unfinished):
                 delivery.fail(UnavailableError("the queue was closed; try again"))
 
@@ -148,6 +164,17 @@ class MemoryQueue(Queue):
                 raise
         delivery.waited_ms = (self.clock.monotonic() - delivery.entered) * 1000
         return delivery
+
+    async def enqueue(self, job: Job, *, delay_s: float = 0.0) -> None:
+        await self._async_line().enqueue(job, delay_s=delay_s)
+
+    async def take_async(self) -> AsyncDelivery:
+        return await self._async_line().take()
+
+    def _async_line(self) -> AsyncLine:
+        if self._line is None:
+            raise UnavailableError("this queue takes no asynchronous jobs: it has no ledger")
+        return self._line
 
     async def wait_empty(self) -> None:
         await self._empty.wait()

@@ -13,7 +13,7 @@ from runtime.data_dir import AccessKey, DataDir
 if TYPE_CHECKING:  # loading the settings takes most of the time of a short command
     from runtime.settings import Settings
 
-START_IT = "Start it with `yunhan up`, or name another one with --endpoint."
+START_IT = "Start it with `yunhan up` or `yunhan gateway`, or name another one with --endpoint."
 
 _ID, _SECRET, _DATA_DIR = "YUNHAN_ACCESS_KEY_ID", "YUNHAN_ACCESS_KEY_SECRET", "YUNHAN_DATA_DIR"
 _DATA_DIR_DEFAULT = ".yunhan"
@@ -77,7 +77,7 @@ def find_connection(access: Access, endpoint: str | None = None) -> Connection:
 
 def find_endpoint(access: Access) -> str:
     """Of the program that runs on this data directory. Raises UnreachableError."""
-    data_dir = DataDir(access.data_dir)
+    data_dir = DataDir(access.data_dir).reached_by_command_line()
     running = data_dir.read_running()
     if running is None:
         raise UnreachableError(f"no program is running for {data_dir.root}.", next_step=START_IT)
@@ -90,7 +90,7 @@ def find_key(access: Access) -> AccessKey:
         raise SettingsCliError(f"set both {_ID} and {_SECRET}, or none of them.")
     if access.key_id:
         return AccessKey(key_id=access.key_id, secret=access.key_secret)
-    data_dir = DataDir(access.data_dir)
+    data_dir = DataDir(access.data_dir).reached_by_command_line()
     key = data_dir.read_access_key()
     if key is None:
         raise CliError(

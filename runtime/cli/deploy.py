@@ -151,9 +151,10 @@ def publish(
 
 def _create(client: ManagementClient, wanted: dict[str, str]) -> None:
     """On the newest Node.js that the program has, so that it runs what the settings say."""
-    newest = node_versions(client)[-1]
+    versions = node_versions(client)  # none: no worker is there yet, the program's default will do
+    newest = {"Runtime": f"nodejs{versions[-1]}"} if versions else {}
     try:
-        client.call("CreateFunction", {**wanted, "Runtime": f"nodejs{newest}"})
+        client.call("CreateFunction", {**wanted, **newest})
     except RemoteError as error:
         if error.code != "InvalidParameter.Name":
             raise

@@ -19,7 +19,7 @@ def check_address(settings: Settings) -> Finding:
     error = _why_not_free(settings.http_address)
     if error is None:
         return Finding(name="address", state=State.OK, text=f"{settings.http} is free")
-    running = DataDir(settings.data_dir).read_running()
+    running = DataDir(settings.data_dir).reached_by_command_line().read_running()
     if error.errno == errno.EADDRINUSE and running is not None:
         return Finding(
             name="address", state=State.OK, text=f"{settings.http} is used by our program"
@@ -44,7 +44,7 @@ def check_https_address(settings: Settings) -> Finding:
     error = _why_not_free(address)
     if error is None:
         return Finding(name="https address", state=State.OK, text=f"{settings.https} is free")
-    data_dir = DataDir(settings.data_dir)
+    data_dir = DataDir(settings.data_dir).reached_by_command_line()
     ours = (
         error.errno == errno.EADDRINUSE
         and data_dir.read_running() is not None

@@ -21,7 +21,7 @@ _SPACE = "x"
 
 def check_local_ca(settings: Settings) -> Finding:
     """The authority behind our own certificate, and how clients get to trust it."""
-    path = DataDir(settings.data_dir).tls / "ca.pem"
+    path = DataDir(settings.data_dir).reached_by_command_line().tls / "ca.pem"
     if settings.https_address is None:
         return Finding(name="local CA", state=State.OK, text="not needed without YUNHAN_HTTPS")
     try:
@@ -126,7 +126,7 @@ def resolve(host: str) -> list[str]:
 
 def _endpoint(settings: Settings) -> str:
     """Of the running program, else what it would be."""
-    running = DataDir(settings.data_dir).read_running()
+    running = DataDir(settings.data_dir).reached_by_command_line().read_running()
     known = running.endpoint if running else settings.public_url or f"http://{settings.http}"
     return known.rstrip("/")
 

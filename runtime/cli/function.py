@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from runtime.cli.client import ManagementClient
+from runtime.cli.function_async import (
+    AsyncOptions,
+    async_options,
+    async_text,
+    change_async,
+    in_numbers,
+)
 from runtime.cli.function_env import EnvOptions, change_env, env_options, print_env
+from runtime.cli.function_timer import TimerOptions, describe_timer, timer_fields, timer_options
 from runtime.cli.lookup import find_space_id, node_versions
 from runtime.cli.options import json_option, remote_command, space_option, yes_option
 from runtime.cli.output import local_time, note, print_fields, print_json, print_table
@@ -77,12 +85,16 @@ def show(client: ManagementClient, name: str, space: str, as_json: bool) -> None
     metavar="PATH",
     help="Answer HTTP requests to /http/... and what is below it; an empty text ends that.",
 )
+@timer_options
+@async_options
 @env_options
 @json_option
 @remote_command
 def set_(  # noqa: PLR0917  # click passes options by name
     client: ManagementClient,
     env: EnvOptions,
+    asynchronous: AsyncOptions,
+    timer: TimerOptions,
     name: str,
     space: str,
     memory: int | None,
@@ -101,13 +113,16 @@ def set_(  # noqa: PLR0917  # click passes options by name
         "Runtime": runtime,
         "Desc": desc,
         "HttpTriggerPath": http_path,
+        **timer.changes,
     }
     has_changes = any(value is not None for value in changes.values())
-    if not has_changes and not env.given:
+    if not has_changes and not env.given and not asynchronous.given:
         raise click.UsageError("say what to change, e.g. --memory 512")
     space_id = find_space_id(client, space)
     if env.given:
         change_env(client, space_id, name, env)
+    if asynchronous.given:
+        change_async(client, space_id, name, asynchronous)
     if has_changes:
         client.call("UpdateFunction", {"SpaceId": space_id, "Name": name, **changes})
     _show(client, space_id, name, space=space, as_json=as_json)
@@ -153,13 +168,15 @@ def describe_function(client: ManagementClient, space_id: str, name: str) -> dic
         else None
     )
     described = _settings_of(answer["Function"], node_versions(client))
+    if "Async" in answer:
+        described["async"] = in_numbers(answer["Async"])
     return {**described, "deployment": deployment}
 
 
 def _settings_of(item: dict[str, Any], versions: list[int]) -> dict[str, Any]:
     """The API writes numbers with their unit ("512 MB", "5s"); scripts want numbers.
 
-    `runsOn` is the Node.js version that the program takes for `runtime`.
+    `runsOn` is the Node.js version that the program takes for `runtime`; None when no worker is there.
     """
     from sandbox.node_runtimes import nearest
 
@@ -168,11 +185,12 @@ def _settings_of(item: dict[str, Any], versions: list[int]) -> dict[str, Any]:
         "name": item["Name"],
         "desc": item.get("Desc", ""),
         "runtime": spec["Runtime"],
-        "runsOn": nearest(versions, _number(spec["Runtime"])),
+        "runsOn": nearest(versions, _number(spec["Runtime"])) if versions else None,
         "memoryMb": _number(spec["Memory"]),
         "timeoutS": _number(spec["Timeout"]),
         "concurrency": int(spec["InstanceConcurrency"]),
         "httpPath": item.get("HttpTriggerPath", ""),
+        "timer": item.get("TimingTriggerConfig", ""),
         "createdAt": item.get("CreatedAt", ""),
         "modifiedAt": item.get("ModifiedAt", ""),
     }
@@ -181,7 +199,7 @@ def _settings_of(item: dict[str, Any], versions: list[int]) -> dict[str, Any]:
 def _runtime_text(row: dict[str, Any]) -> str:
     """Names the version that really runs when it is another one."""
     runtime, runs_on = row["runtime"], row["runsOn"]
-    return str(runtime) if _number(runtime) == runs_on else f"{runtime} (runs on {runs_on})"
+    return str(runtime) if runs_on in {None, _number(runtime)} else f"{runtime} (runs on {runs_on})"
 
 
 def _number(text: object) -> int:
@@ -197,6 +215,7 @@ def _show(client: ManagementClient, space_id: str, name: str, *, space: str, as_
     path = described["httpPath"]
     triggers = describe_triggers(client, space_id) if path else None
     deployment = described["deployment"]
+    timer = describe_timer(client, space_id, name) if described["timer"] else None
     print_fields(
         {
             "Name": described["name"],
@@ -205,10 +224,12 @@ def _show(client: ManagementClient, space_id: str, name: str, *, space: str, as_
             "Memory": f"{described['memoryMb']} MB",
             "Timeout": f"{described['timeoutS']} s",
             "Concurrency": str(described["concurrency"]),
+            **({"Asynchronous": async_text(described["async"])} if "async" in described else {}),
             "Modified": local_time(described["modifiedAt"]) if described["modifiedAt"] else "",
             "Deployment": deployment["deploymentId"] if deployment else "none: deploy one",
             "HTTP path": path or "none",
             **(address_fields(triggers, path) if triggers else {}),
+            **(timer_fields(timer) if timer else {"Timer": "none"}),
         }
     )
     if triggers and not triggers["enabled"]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from runtime.cli.client import ManagementClient
+from runtime.cli.invoke_async import invoke_async
 from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import note, print_json
@@ -28,15 +29,37 @@ INVOKE_TIMEOUT_S = 1000.0
     show_default=True,
     help="What `ctx.args` is.",
 )
+@click.option("--async", "asynchronous", is_flag=True, help="Make a job of it; print its id.")
+@click.option(
+    "--idempotency-key",
+    "key",
+    metavar="KEY",
+    help="With --async: for 24 hours the same key gives the same job.",
+)
+@click.option("--wait", is_flag=True, help="With --async: until the job is over.")
 @json_option
 @remote_command
-def invoke(client: ManagementClient, name: str, space: str, args_text: str, as_json: bool) -> None:
+def invoke(  # noqa: PLR0917  # click passes options by name
+    client: ManagementClient,
+    name: str,
+    space: str,
+    args_text: str,
+    asynchronous: bool,
+    key: str | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
     """Run a function and print its result. Exit code 1 when it did not end well."""
     try:
         json.loads(args_text)
     except ValueError as error:
         raise click.BadParameter(f"{error}", param_hint="--args") from None
+    if (wait or key is not None) and not asynchronous:
+        raise click.UsageError("--wait and --idempotency-key go with --async")
     space_id = find_space_id(client, space)
+    if asynchronous:
+        invoke_async(client, space_id, name, args_text, key=key, wait=wait, as_json=as_json)
+        return
     try:
         answer = invoke_function(client, space_id, name, args_text)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import request_began
 from runtime.gateway.framing import ends_connection, speaks
-from runtime.gateway.health import HealthApi
+from runtime.gateway.health import HealthApi, add_health_routes
 from runtime.gateway.request_id import HEADER, request_id_of
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.services import envelope
@@ -38,9 +38,7 @@ def make_app(
     app.router.add_post("/", management)
     app.router.add_put("/oss/deployments/{deployment_id}.zip", upload)
     app.router.add_get("/oss/deployments/{deployment_id}.zip", download)
-    app.router.add_get("/healthz", health.healthz)
-    app.router.add_get("/readyz", health.readyz)
-    app.router.add_get("/metrics", health.metrics)
+    add_health_routes(app, health)
     return app
 
 

@@ -10,16 +10,21 @@ from aiohttp import web
 Check = Callable[[], Awaitable[str | None]]
 """Returns None when the part works, else what is wrong."""
 
+Gauges = Callable[[], Mapping[str, float]]
+
 
 class HealthApi:
     """Tells the truth about this process to load balancers and orchestrators."""
 
-    def __init__(
-        self, *, checks: Mapping[str, Check], gauges: Callable[[], Mapping[str, float]]
-    ) -> None:
-        self._checks = checks
-        self._gauges = gauges
+    def __init__(self, *, checks: Mapping[str, Check], gauges: Gauges) -> None:
+        self._checks = dict(checks)
+        self._gauges = [gauges]
         self.draining = False
+
+    def watch(self, *, checks: Mapping[str, Check], gauges: Gauges) -> None:
+        """Another part of the program."""
+        self._checks.update(checks)
+        self._gauges.append(gauges)
 
     async def healthz(self, _request: web.Request) -> web.Response:
         return _json(200, {"status": "ok"})
@@ -37,8 +42,16 @@ class HealthApi:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Prometheus text format."""
-        lines = [f"yunhan_{name} {value:g}\n" for name, value in sorted(self._gauges().items())]
+        figures = {name: value for gauges in self._gauges for name, value in gauges().items()}
+        lines = [f"yunhan_{name} {value:g}\n" for name, value in sorted(figures.items())]
         return web.Response(text="".join(lines), content_type="text/plain")
+
+
+def add_health_routes(app: web.Application, health: HealthApi) -> None:
+    """The same paths in every program."""
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", health.metrics)
 
 
 def _json(status: int, body: object) -> web.Response:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -58,7 +58,8 @@ class _Cached:
 
 
 class SpaceDirectory:
-    """See the module. `on_read` is told of every view read from the store (None: no such space)."""
+    """See the module. `on_read` is told of every view read from the store (None: no such space). `used` names
+    spaces that have to be followed although nobody asks for them here: those whose sandboxes live here."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class SpaceDirectory:
         self._changed: set[str] = set()
         """Invalidated since the last poll: their sandboxes may have to go though nobody calls."""
         self.on_read: Callable[[str, SpaceView | None], None] = lambda _id, _view: None
+        self.used: Callable[[], Iterable[str]] = lambda: ()
 
     def __len__(self) -> int:
         return len(self._cached)
@@ -100,6 +102,17 @@ class SpaceDirectory:
         if cached.view is None:
             raise unknown_space(space_id)
         return cached.view
+
+    async def catch_up(self, space_id: str, revision: int) -> None:
+        """Read a space of which only an older revision is known here, or nothing. A database that does not
+        answer is no error: what is known stays for as long as it may be used."""
+        cached = self._cached.get(space_id)
+        if cached is not None and cached.view is not None and cached.view.revision >= revision:
+            return
+        try:
+            await self._load(space_id, revision)
+        except YunhanError as error:
+            _log.warning("space_not_caught_up", space=space_id, error=str(error))
 
     def invalidate(self, space_id: str) -> None:
         """Forget what is known of a space; the next call reads it."""
@@ -132,23 +145,27 @@ class SpaceDirectory:
             else:
                 self.invalidate(space_id)
         changed, self._changed = self._changed, set()
-        for space_id in changed:
+        for space_id in changed.union(self.used()):
             if self._fresh(space_id) is None:
                 await self._load(space_id)
 
-    def _fresh(self, space_id: str) -> _Cached | None:
+    def _fresh(self, space_id: str, revision: int = 0) -> _Cached | None:
         known = self._cached if space_id in self._cached else self._absent
         cached = known.get(space_id)
         if cached is None or self._clock.monotonic() - cached.checked > self._max_age_s:
             return None
+        if cached.view is not None and cached.view.revision < revision:
+            return None
         known.move_to_end(space_id)
         return cached
 
-    async def _load(self, space_id: str) -> _Cached:
+    async def _load(self, space_id: str, revision: int = 0) -> _Cached:
         lock = self._loading.setdefault(space_id, asyncio.Lock())
         try:
             async with lock:
-                cached = self._fresh(space_id)  # another call may have loaded it meanwhile
+                cached = self._fresh(
+                    space_id, revision
+                )  # another call may have loaded it meanwhile
                 return cached if cached is not None else await self._read(space_id)
         finally:
             if not lock.locked():

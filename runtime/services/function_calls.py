@@ -2,7 +2,8 @@
 
 The channel is the identity: the job that runs in the sandbox says which space and which user this is,
 nothing that the sandbox sends does (design decision 4). A child runs on the same worker in a free slot or
-its parent's (`runtime.slots`), never through the queue, so waiting parents cannot starve their children.
+its parent's (`runtime.slots`), never through the queue, so waiting parents cannot starve their children. Only
+what nobody waits for, asynchronous jobs, goes into the queue.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from dataclasses import replace
 
 import structlog
 
-from runtime.errors import CallerError, OursError, TargetRefusedError, YunhanError
+from runtime.errors import OursError, TargetRefusedError, YunhanError
 from runtime.ids import new_request_id
 from runtime.messages import Job, Outcome, Source
 from runtime.ports import HttpTraffic
 from runtime.services import envelope, methods
+from runtime.services.async_calls import AsyncCalls, require_depth
 from runtime.services.directory import SpaceDirectory
 from runtime.services.http_proxy import HttpProxy
 from runtime.services.invoke import JobFactory
 from runtime.slots import Slot
+from sandbox.json_text import write_json
 
 _log = structlog.get_logger(__name__)
 
@@ -31,12 +34,19 @@ class FunctionCalls:
     """Implements `runtime.execute.ServiceCalls`."""
 
     def __init__(
-        self, *, directory: SpaceDirectory, jobs: JobFactory, http: HttpProxy, depth_max: int
+        self,
+        *,
+        directory: SpaceDirectory,
+        jobs: JobFactory,
+        http: HttpProxy,
+        depth_max: int,
+        async_calls: AsyncCalls,
     ) -> None:
         self._directory = directory
         self._jobs = jobs
         self._http = http
         self._depth_max = depth_max
+        self._async_calls = async_calls
         self._run_child: RunChild | None = None
 
     def attach(self, run_child: RunChild) -> None:
@@ -82,15 +92,12 @@ class FunctionCalls:
     async def _invoke(
         self, parent: Job, slot: Slot, params: bytes, *, user_id: str | None, request_id: str
     ) -> bytes:
+        require_depth(parent, self._depth_max)
+        wanted = methods.parse_invoke(methods.parse_params(params))
+        if wanted.asynchronous:
+            return await self._submit(parent, wanted, user_id=user_id, request_id=request_id)
         if self._run_child is None:
             raise RuntimeError("attach was not called")
-        if parent.depth >= self._depth_max:
-            raise CallerError(
-                "FunctionCallDepth.Exceeded",
-                f"{parent.function} is call number {parent.depth + 1} in a chain of functions that call"
-                f" functions; at most {self._depth_max} calls deep are allowed",
-            )
-        wanted = methods.parse_invoke(methods.parse_params(params))
         space = await self._directory.get(parent.space_id)
         principal = (
             parent.principal if user_id is None else replace(parent.principal, user_id=user_id)
@@ -106,3 +113,22 @@ class FunctionCalls:
             parent_request_id=parent.request_id,
         )
         return envelope.of_outcome(await self._run_child(job, slot))
+
+    async def _submit(
+        self,
+        parent: Job,
+        wanted: methods.InvokeParams,
+        *,
+        user_id: str | None,
+        request_id: str,
+    ) -> bytes:
+        accepted = await self._async_calls.submit_from(
+            parent,
+            wanted.function,
+            wanted.args,
+            request_id=request_id,
+            user_id=user_id,
+            idempotency_key=wanted.idempotency_key,
+        )
+        answer = write_json({"jobId": accepted.job_id})
+        return envelope.success(answer, request_id=request_id)

@@ -6,6 +6,8 @@ import re
 
 from runtime.errors import InvalidParameterError
 from runtime.messages import Function
+from runtime.timers.cron_text import CronTextError
+from runtime.timers.schedule import read_schedule
 
 MEMORY_STEP_MB = 64
 MEMORY_MB = range(128, 2048 + 1)
@@ -58,3 +60,22 @@ def check_function(function: Function) -> None:
             f"InstanceConcurrency above 1 needs at least {CONCURRENT_MEMORY_MIN_MB} MB of Memory,"
             f" {function.name} has {function.memory_mb}",
         )
+
+
+def check_timer(function: Function, *, payload_max: int) -> None:
+    """Raises InvalidParameterError for a text that is no timer or a payload that is too long."""
+    if len(function.timer_payload) > payload_max:
+        raise InvalidParameterError(
+            "TimingTriggerUserPayload",
+            f"TimingTriggerUserPayload has at most {payload_max} characters,"
+            f" this one has {len(function.timer_payload)}",
+        )
+    if not function.timer_cron:
+        return
+    try:
+        read_schedule(function.timer_cron)
+    except CronTextError as error:
+        raise InvalidParameterError(
+            "TimingTriggerConfig",
+            f"TimingTriggerConfig {function.timer_cron[:64]!r}, {error}",
+        ) from None

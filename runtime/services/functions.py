@@ -11,7 +11,7 @@ from runtime.errors import CallerError, ConflictError, NotFoundError
 from runtime.messages import Function, Space
 from runtime.ports import Clock, ControlStore
 from runtime.services.code_blobs import CodeBlobs
-from runtime.services.function_rules import check_function
+from runtime.services.function_rules import check_function, check_timer
 from runtime.services.naming import check_desc, check_function_name
 from runtime.services.space_editor import SpaceEditor
 from runtime.settings import Settings
@@ -30,6 +30,8 @@ class FunctionChange:
     memory_mb: int | None = None
     concurrency: int | None = None
     http_path: str | None = None
+    timer_cron: str | None = None
+    timer_payload: str | None = None
 
     def applied_to(self, function: Function) -> Function:
         return replace(
@@ -40,6 +42,10 @@ class FunctionChange:
             memory_mb=function.memory_mb if self.memory_mb is None else self.memory_mb,
             concurrency=function.concurrency if self.concurrency is None else self.concurrency,
             http_path=function.http_path if self.http_path is None else self.http_path,
+            timer_cron=function.timer_cron if self.timer_cron is None else self.timer_cron,
+            timer_payload=function.timer_payload
+            if self.timer_payload is None
+            else self.timer_payload,
         )
 
 
@@ -83,6 +89,8 @@ class FunctionService:
         now_ms = self._clock.now_ms()
         function = wanted.applied_to(Function(name=name, created_ms=now_ms, modified_ms=now_ms))
         self._check(function)
+        if function.timer_cron:
+            function = replace(function, timer_set_ms=now_ms)
 
         def add(space: Space) -> Space:
             if name in space.functions:
@@ -126,7 +134,10 @@ class FunctionService:
                 return space
             self._check(changed)
             _check_path_is_free(space, changed)
-            return with_function(space, replace(changed, modified_ms=self._clock.now_ms()))
+            now_ms = self._clock.now_ms()
+            if changed.timer_cron != function.timer_cron:
+                changed = replace(changed, timer_set_ms=now_ms)
+            return with_function(space, replace(changed, modified_ms=now_ms))
 
         return function_of(await self._editor.change(space_id, change), name)
 
@@ -161,6 +172,7 @@ class FunctionService:
     def _check(self, function: Function) -> None:
         check_desc(function.desc, self._settings)
         check_function(function)
+        check_timer(function, payload_max=self._settings.timer_payload_max)
         if function.http_path:
             check_trigger_path(function.http_path, max_characters=self._settings.trigger_path_max)
 

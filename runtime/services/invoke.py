@@ -30,10 +30,16 @@ class JobFactory:
     """Makes jobs: finds the function and its live code, checks sizes, fixes the limits."""
 
     def __init__(
-        self, *, args_max_bytes: int, timeout_sync_max_s: int, queue_wait_s: float
+        self,
+        *,
+        args_max_bytes: int,
+        timeout_sync_max_s: int,
+        queue_wait_s: float,
+        timeout_async_max_s: int = 7200,
     ) -> None:
         self._args_max_bytes = args_max_bytes
         self._timeout_sync_max_s = timeout_sync_max_s
+        self._timeout_async_max_s = timeout_async_max_s
         self._wait_ms = int(queue_wait_s * 1000)
 
     def make(
@@ -51,8 +57,10 @@ class JobFactory:
         timeout_cap_s: float | None = None,
         depth: int = 0,
         parent_request_id: str | None = None,
+        unhurried: bool = False,
     ) -> Job:
         """A synchronous job. `args` is JSON text; `timeout_cap_s` shortens the function's own limit.
+        `unhurried`: as long as asynchronous jobs may run (`services.async_calls` makes one of it).
 
         Raises a CallerError for an unknown or undeployed function, a paused space or too large arguments.
         A trigger's arguments are bounded by the bounds of HTTP requests: escaped, they may be longer.
@@ -70,7 +78,8 @@ class JobFactory:
             raise NotFoundError(
                 "FunctionNotFound", f"there is no function {function} in space {space.space_id}"
             )
-        cap_s = min(self._timeout_sync_max_s, timeout_cap_s or self._timeout_sync_max_s)
+        longest_s = self._timeout_async_max_s if unhurried else self._timeout_sync_max_s
+        cap_s = min(longest_s, timeout_cap_s or longest_s)
         return Job(
             job_id=new_job_id(),
             request_id=request_id,
@@ -85,6 +94,7 @@ class JobFactory:
             args=args,
             env_sealed=settings.env_sealed,
             egress=rules_of(space.egress, settings.egress),
+            space_revision=space.revision,
             source=source,
             trigger_path=trigger_path,
             principal=principal,

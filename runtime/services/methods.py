@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.errors import CallerError, InvalidParameterError
 from runtime.messages import CallKind
+from runtime.services.async_terms import read_key
 from sandbox.json_text import parse_json, write_json
 
 ANONYMOUS_AUTHORIZE = "serverless.auth.user.anonymousAuthorize"
@@ -66,6 +67,9 @@ class InvokeParams:
 
     function: str
     args: bytes
+    asynchronous: bool = False
+    """Only functions may ask for that: calls of clients are synchronous whatever it says."""
+    idempotency_key: str | None = None
 
 
 def parse_params(text: bytes | str | None) -> Mapping[str, Any]:
@@ -82,17 +86,35 @@ def parse_params(text: bytes | str | None) -> Mapping[str, Any]:
 
 
 def parse_invoke(params: Mapping[str, Any]) -> InvokeParams:
-    """Raises InvalidParameterError. Arguments that are absent or null become `{}` (functions (a))."""
+    """Raises InvalidParameterError. Arguments that are absent or null become `{}` (functions (a)).
+
+    `async` and `idempotencyKey` are ours: the third argument of `ctx.mpserverless.function.invoke`."""
     function = params.get("functionTarget")
     if not isinstance(function, str) or not function:
         raise InvalidParameterError("functionTarget", "functionTarget must name a function")
     args = params.get("functionArgs")
+    asynchronous = params.get("async") is True
     try:
-        return InvokeParams(function[:256], b"{}" if args is None else write_json(args))
+        return InvokeParams(
+            function[:256],
+            b"{}" if args is None else write_json(args),
+            asynchronous=asynchronous,
+            idempotency_key=_key(params.get("idempotencyKey")) if asynchronous else None,
+        )
     except (RecursionError, ValueError):
         raise InvalidParameterError(
             "functionArgs", "functionArgs is nested too deeply", code="InvalidParams.Format"
         ) from None
+
+
+def _key(given: object) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise InvalidParameterError(
+            "idempotencyKey",
+            "idempotencyKey must be a text",
+            code="InvalidParameter.IdempotencyKey",
+        )
+    return read_key(given, "idempotencyKey")
 
 
 def _bad_params(message: str) -> InvalidParameterError:

@@ -10,7 +10,7 @@ import structlog
 from runtime.errors import CallerError, UnavailableError
 from runtime.ids import new_space_id
 from runtime.messages import Space, SpaceStatus
-from runtime.ports import Clock, ControlStore, RecordStore
+from runtime.ports import Clock, ControlStore, Ledger, RecordStore
 from runtime.sealing import SecretBox
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.naming import check_desc, check_space_name
@@ -34,6 +34,7 @@ class SpaceService:
         *,
         control: ControlStore,
         records: RecordStore,
+        ledger: Ledger,
         blobs: CodeBlobs,
         editor: SpaceEditor,
         box: SecretBox,
@@ -42,6 +43,7 @@ class SpaceService:
     ) -> None:
         self._control = control
         self._records = records
+        self._ledger = ledger
         self._blobs = blobs
         self._editor = editor
         self._box = box
@@ -106,7 +108,7 @@ class SpaceService:
         return await self._editor.change(space_id, change)
 
     async def delete(self, space_id: str) -> None:
-        """The space with its functions, deployments, code, keys, records and logs.
+        """The space with its functions, deployments, code, keys, records, logs and asynchronous jobs.
 
         Pauses first, so that calls stop and a crash leaves a space that refuses calls and can be deleted
         again. The second round takes what was made while the first one ran; whoever makes a deployment
@@ -114,6 +116,7 @@ class SpaceService:
         """
         await self.update(space_id, status=SpaceStatus.PAUSED)
         await self._records.delete_space(space_id)
+        await self._ledger.delete_space(space_id)
         for _ in range(2):
             digests = await self._blobs.claimed_by(space_id)
             await self._control.delete_space(space_id)

@@ -19,6 +19,11 @@ class AddressSettings(SettingGroup):
         "host:port",
         "address of the HTTPS listener; empty = none, a proxy before us ends TLS",
     )
+    worker_http: str = setting(
+        "127.0.0.1:8701",
+        "host:port",
+        "where a separate worker tells its health and metrics; empty = nowhere",
+    )
     public_url: str = setting(
         "", "URL", "endpoint that clients reach, behind a proxy; empty = the HTTP listener"
     )
@@ -39,7 +44,7 @@ class AddressSettings(SettingGroup):
         split_address(value)
         return value
 
-    @field_validator("https")
+    @field_validator("https", "worker_http")
     @classmethod
     def _an_address_or_none(cls, value: str) -> str:
         if value:
@@ -72,6 +77,11 @@ class AddressSettings(SettingGroup):
     def https_address(self) -> tuple[str, int] | None:
         """As `http_address`; None when there is no HTTPS listener."""
         return split_address(self.https) if self.https else None
+
+    @property
+    def worker_http_address(self) -> tuple[str, int] | None:
+        """As `http_address`; None when the worker tells nobody."""
+        return split_address(self.worker_http) if self.worker_http else None
 
     @property
     def own_hosts(self) -> frozenset[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
+from pydantic import model_validator
 from pydantic.fields import FieldInfo
 
 from runtime.settings.addresses import AddressSettings
+from runtime.settings.async_jobs import AsyncJobSettings
+from runtime.settings.async_work import AsyncWorkSettings
 from runtime.settings.connections import ConnectionSettings
 from runtime.settings.docker import DockerSettings
 from runtime.settings.documents import DocumentSettings
@@ -14,11 +18,14 @@ from runtime.settings.egress import EgressSettings
 from runtime.settings.fields import SettingGroup
 from runtime.settings.files import FileSettings
 from runtime.settings.http_proxy import HttpProxySettings
+from runtime.settings.intake import IntakeSettings
 from runtime.settings.keys import KeySettings
 from runtime.settings.product import ProductSettings
 from runtime.settings.program import ProgramSettings
+from runtime.settings.queue import QueueSettings
 from runtime.settings.records import RecordSettings
 from runtime.settings.sandbox import SandboxSettings
+from runtime.settings.timers import TimerSettings
 from runtime.settings.triggers import TriggerSettings
 from runtime.settings.worker import WorkerSettings
 from sandbox.api import Limits
@@ -40,8 +47,13 @@ class Settings(
     ConnectionSettings,
     ProductSettings,
     TriggerSettings,
+    TimerSettings,
     DocumentSettings,
     FileSettings,
+    QueueSettings,
+    IntakeSettings,
+    AsyncJobSettings,
+    AsyncWorkSettings,
     WorkerSettings,
     SandboxSettings,
     EgressSettings,
@@ -50,6 +62,31 @@ class Settings(
     RecordSettings,
 ):
     """The whole configuration of one program. Frozen. The bases' order is that of `in_order`."""
+
+    @model_validator(mode="after")
+    def _broker_waits_for_the_longest_call(self) -> Self:
+        longest_s = self.timeout_sync_max_s + self.queue_wait_s + self.queue_outcome_grace_s
+        if self.queue_consumer_timeout_s <= longest_s:
+            raise ValueError(
+                f"YUNHAN_QUEUE_CONSUMER_TIMEOUT_S={self.queue_consumer_timeout_s} must be greater than"
+                f" {longest_s:g}, the longest call: YUNHAN_TIMEOUT_SYNC_MAX_S + YUNHAN_QUEUE_WAIT_S +"
+                " YUNHAN_QUEUE_OUTCOME_GRACE_S; set consumer_timeout in rabbitmq.conf as well"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _asynchronous_jobs_fit_into_the_slots(self) -> Self:
+        if self.async_slots > self.slots:
+            raise ValueError(
+                f"YUNHAN_ASYNC_SLOTS={self.async_slots} must not be greater than"
+                f" YUNHAN_SLOTS={self.slots}"
+            )
+        return self
+
+    @property
+    def slots_for_async(self) -> int:
+        """How many asynchronous jobs may run at once on this worker."""
+        return self.async_slots or max(1, self.slots // 2)
 
     def sandbox_limits(self) -> Limits:
         """The bounds that every sandbox is started with."""

@@ -33,6 +33,12 @@ class ProgramSettings(SettingGroup):
         "also ship functions' log lines to the program log",
     )
     drain_grace_s: float = setting(30.0, "s", "longest wait for running calls at shutdown", ge=0)
+    drain_notice_s: float = setting(
+        0.0,
+        "s",
+        "how long a stopping program still takes calls while /readyz says 503, for load balancers",
+        ge=0,
+    )
     shutdown_flush_s: float = setting(5.0, "s", "longest wait for records at shutdown", ge=0)
 
     @field_validator("data_dir", mode="before")

@@ -1,4 +1,4 @@
-"""The queue, a worker's slots and its pool of sandboxes."""
+"""A worker's slots and its pool of sandboxes."""
 
 from __future__ import annotations
 
@@ -6,28 +6,12 @@ from typing import Self
 
 from pydantic import model_validator
 
-from runtime.settings.fields import MIB, SettingGroup, setting
+from runtime.settings.fields import SettingGroup, setting
 
 
 class WorkerSettings(SettingGroup):
     """How many at the same time, and how long each part may take."""
 
-    queue_url: str = setting("memory:", "URL", "queue: memory:")
-    queue_max_jobs: int = setting(
-        1000, "count", "synchronous jobs that wait; more are refused", ge=1
-    )
-    queue_max_jobs_per_space: int = setting(
-        250, "count", "synchronous jobs of one space that wait; more are refused", ge=1
-    )
-    queue_max_bytes: int = setting(
-        256 * MIB,
-        "bytes",
-        "arguments of waiting jobs; a quarter for one space; more is refused",
-        ge=1,
-    )
-    queue_wait_s: float = setting(
-        30.0, "s", "longest wait of a synchronous job; then it is expired and never run", gt=0
-    )
     slots: int = setting(16, "count", "invocations that run at the same time on one worker", ge=1)
     sandboxes_max: int = setting(
         64, "count", "live sandboxes on one worker, idle ones included; must exceed slots", ge=1

@@ -13,9 +13,10 @@ from runtime.messages import DeploymentStatus, Function, HttpTriggerConfig, Spac
 from runtime.ports import ControlStore, TokenKey
 from runtime.testing.control_domains import CustomDomainContract
 from runtime.testing.control_samples import NOW_MS, sample_deployment, sample_space
+from runtime.testing.control_timers import TimerContract
 
 
-class ControlStoreContract(CustomDomainContract):
+class ControlStoreContract(CustomDomainContract, TimerContract):
     """The rules of the port, as tests."""
 
     @pytest.fixture
@@ -276,3 +277,8 @@ class ControlStoreContract(CustomDomainContract):
         await store.delete_token_key("k1")
         await store.delete_token_key("k1")
         assert list(await store.token_keys()) == []
+
+    async def test_the_first_shared_value_of_a_name_stays(self, store: ControlStore) -> None:
+        assert await store.keep_first("key", b"first") == b"first"
+        assert await store.keep_first("key", b"second") == b"first"
+        assert await store.keep_first("other", b"third") == b"third"

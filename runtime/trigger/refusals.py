@@ -92,5 +92,24 @@ def wrong_content_encoding(content_encoding: str | None) -> Refusal:
     )
 
 
+def wrong_invocation(value: str) -> Refusal:
+    """The field `x-yunhan-invocation` asks for something that there is not."""
+    return Refusal(
+        status=400,
+        code="InvalidInvocation.Format",
+        message=f"x-yunhan-invocation is sync or async, not {_quoted(value)}",
+    )
+
+
+def no_async(function: str) -> Refusal:
+    """Strangers may not fill a queue unless the function's owner wants it."""
+    return Refusal(
+        status=400,
+        code="AsyncInvocation.NotAllowed",
+        message=f"function {function} answers requests only while they wait; its owner can allow jobs"
+        f" (yunhan function set {function} --space SPACE --http-async)",
+    )
+
+
 def _quoted(text: str) -> str:
     return repr(text[:_QUOTED_MAX_CHARACTERS])

@@ -6,56 +6,101 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from runtime.backends.control_mongodb import ControlMongodb
 from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Client, connect, ping
 from runtime.backends.files_object import open_file_store
 from runtime.backends.http_aiohttp import AiohttpHttpClient
+from runtime.backends.intake_rabbitmq import IntakeOptions, RabbitMqIntake
+from runtime.backends.lease_mongodb import LeasesMongodb
+from runtime.backends.ledger_mongodb import LedgerMongodb
 from runtime.backends.queue_memory import MemoryQueue
+from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
+from runtime.backends.queue_rabbitmq import RabbitMqQueue, counts_of
+from runtime.backends.rabbitmq_options import RabbitMqOptions
 from runtime.backends.records_mongodb import RecordsMongodb
+from runtime.backends.roster_mongodb import RosterMongodb
+from runtime.backends.timers_mongodb import TimersMongodb
 from runtime.data_dir import DataDir
 from runtime.errors import UnavailableError
-from runtime.ports import Clock, ControlStore, FileStore, HttpClient, Queue, RecordStore
+from runtime.ports import (
+    Clock,
+    ControlStore,
+    FileStore,
+    HttpClient,
+    Intake,
+    LeaseStore,
+    Ledger,
+    Queue,
+    RecordStore,
+    TimerStore,
+    WorkerRoster,
+)
 from runtime.settings import Settings, SettingsError
 from runtime.wiring.egress import egress_access
 from runtime.wiring.rungs import start_spawner
 from sandbox.api import Spawner
 
 _CONTROL_DATABASE = "yunhan_control"
+_JOBS_DATABASE = "yunhan_jobs"
 _RECORDS_DATABASE = "yunhan_logs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters:
-    """One adapter for each port."""
+    """One adapter for each port that gateways and workers share."""
 
     control: ControlStore
     records: RecordStore
     files: FileStore
+    ledger: Ledger
+    roster: WorkerRoster
+    leases: LeaseStore
+    timers: TimerStore
     queue: Queue
-    spawner: Spawner
-    http: HttpClient
     documents_problem: Callable[[], Awaitable[str | None]]
     """What is wrong with the document database now; None when it answers."""
+    queue_counts: Callable[[], Mapping[str, int]]
+    """What happened beside the way of a job, for metrics."""
     background: Mapping[str, Callable[[], Awaitable[None]]]
     """What must run as long as the program serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerAdapters:
+    """What only a program that runs functions needs."""
+
+    spawner: Spawner
+    http: HttpClient
+
+
+async def open_worker_adapters(
+    settings: Settings, data_dir: DataDir, stack: AsyncExitStack
+) -> WorkerAdapters:
+    """Closed with `stack`. Raises SettingsError, SandboxError."""
+    spawner = await start_spawner(settings, run_dir=data_dir.run, views_dir=data_dir.views)
+    stack.push_async_callback(spawner.stop)
+    return WorkerAdapters(spawner=spawner, http=AiohttpHttpClient(egress_access(settings)))
 
 
 async def open_adapters(
     settings: Settings, data_dir: DataDir, clock: Clock, stack: AsyncExitStack
 ) -> Adapters:
-    """Open them all; they are closed with `stack`. Raises SettingsError, SandboxError, OursError."""
-    spawner = await start_spawner(settings, run_dir=data_dir.run, views_dir=data_dir.views)
-    stack.push_async_callback(spawner.stop)
+    """Open them all; they are closed with `stack`. Raises SettingsError, OursError."""
     data, logs, background = await _open_documents(settings, data_dir, stack)
-    control, records = (
+    control, ledger, records = (
         ControlMongodb(data[_CONTROL_DATABASE]),
+        LedgerMongodb(data[_JOBS_DATABASE]),
         RecordsMongodb(logs[_RECORDS_DATABASE]),
     )
     await control.ensure_indexes()
+    await ledger.ensure_indexes()
     await records.ensure_indexes()
-    queue = _choose_queue(settings, clock)
+    timers = TimersMongodb(data[_CONTROL_DATABASE])
+    await timers.ensure_indexes()
+    queue = _choose_queue(settings, ledger, clock)
     await stack.enter_async_context(queue.open())
 
     async def documents_problem() -> str | None:
@@ -69,25 +114,50 @@ async def open_adapters(
         control=control,
         records=records,
         files=open_file_store(settings.files_url, data_dir.files),
+        ledger=ledger,
+        roster=RosterMongodb(data[_CONTROL_DATABASE]),
+        leases=LeasesMongodb(data[_CONTROL_DATABASE]),
+        timers=timers,
         queue=queue,
-        spawner=spawner,
-        http=AiohttpHttpClient(egress_access(settings)),
         documents_problem=documents_problem,
+        queue_counts=lambda: counts_of(queue),
         background=background,
     )
 
 
-def _choose_queue(settings: Settings, clock: Clock) -> Queue:
-    if settings.queue_url != "memory:":
+async def open_intake(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Intake:
+    """The public intake of a gateway; closed with `stack`. Raises SettingsError, OursError."""
+    if settings.queue_url == "memory:":
         raise SettingsError(
-            f"YUNHAN_QUEUE_URL={settings.queue_url.partition(':')[0]}: is not available in this"
-            " version; use memory:"
+            "YUNHAN_INTAKE_USERS needs RabbitMQ: set YUNHAN_QUEUE_URL=amqp://user@host/vhost"
         )
-    return MemoryQueue(
-        max_jobs=settings.queue_max_jobs,
-        max_jobs_per_space=settings.queue_max_jobs_per_space,
-        max_bytes=settings.queue_max_bytes,
-        clock=clock,
+    intake = RabbitMqIntake(
+        RabbitMqOptions.from_settings(settings), IntakeOptions.from_settings(settings), clock=clock
+    )
+    await stack.enter_async_context(intake.open())
+    return intake
+
+
+def _choose_queue(settings: Settings, ledger: Ledger, clock: Clock) -> Queue:
+    scheme = settings.queue_url.partition(":")[0]
+    if settings.queue_url == "memory:":
+        bounds = AsyncLineBounds(
+            max_jobs=settings.async_max_jobs,
+            max_jobs_per_space=settings.async_max_jobs_per_space,
+            max_bytes=settings.queue_max_bytes,
+        )
+        return MemoryQueue(
+            max_jobs=settings.queue_max_jobs,
+            max_jobs_per_space=settings.queue_max_jobs_per_space,
+            max_bytes=settings.queue_max_bytes,
+            clock=clock,
+            line=AsyncLine(ledger, bounds, clock),
+        )
+    if scheme in {"amqp", "amqps"} and urlsplit(settings.queue_url).hostname:
+        return RabbitMqQueue(RabbitMqOptions.from_settings(settings), clock=clock)
+    raise SettingsError(
+        f"YUNHAN_QUEUE_URL={scheme}: is no queue; use memory:, amqp://user@host/vhost or"
+        " amqps://user@host/vhost"
     )
 
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from runtime.data_dir import AccessKey, DataDir
-from runtime.ports import Clock, SystemClock
+from runtime.data_dir import DataDir
+from runtime.gateway.health import Check
+from runtime.job_ids import PURPOSE as JOB_IDS_PURPOSE
+from runtime.job_ids import JobIds
+from runtime.jobs.submit import AsyncSubmitter
+from runtime.jobs.sweeper import Sweeper, SweeperLimits
+from runtime.messages import Job, Outcome
+from runtime.ports import Clock, RecordSink, SystemClock
 from runtime.sealing import SecretBox
+from runtime.services.async_calls import AsyncCalls
 from runtime.services.directory import SpaceDirectory
 from runtime.services.invoke import JobFactory
 from runtime.services.record_writer import RecordWriter
+from runtime.services.unstarted import record_unstarted
 from runtime.settings import Settings
 from runtime.wiring.adapters import Adapters, open_adapters
+from runtime.wiring.keys import check_master_key
+from runtime.wiring.limits import async_defaults
+
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +37,43 @@ class Common:
     data_dir: DataDir
     clock: Clock
     box: SecretBox
-    access_key: AccessKey
     adapters: Adapters
     directory: SpaceDirectory
     jobs: JobFactory
+    job_ids: JobIds
+    submitter: AsyncSubmitter
+    async_calls: AsyncCalls
     records: RecordWriter
+    sweeper: Sweeper
+
+    @property
+    def background(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What must run as long as the program serves."""
+        return {
+            "record writer": self.records.wait_failed,
+            "follow control plane changes": self.directory.run,
+            "sweep asynchronous jobs": self.sweeper.run,
+            **self.adapters.background,
+        }
+
+    def gauges(self) -> Mapping[str, float]:
+        """Figures of every program."""
+        counts = self.adapters.queue_counts()
+        return {
+            "jobs_waiting": self.adapters.queue.waiting,
+            "records_written_total": self.records.written,
+            "records_dropped_total": self.records.dropped,
+            "async_jobs_left_to_sweeper_total": self.submitter.left_to_sweeper,
+            **{f"queue_{name}_total": count for name, count in counts.items()},
+        }
+
+    def checks(self) -> Mapping[str, Check]:
+        """What every program needs in order to be ready."""
+
+        async def queue() -> str | None:
+            return self.adapters.queue.problem
+
+        return {"documents": self.adapters.documents_problem, "queue": queue}
 
 
 async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
@@ -35,8 +81,8 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
     clock = SystemClock()
     data_dir = DataDir(settings.data_dir)
     box = SecretBox(data_dir.master_key(settings))
-    access_key = data_dir.access_key(settings)
     adapters = await open_adapters(settings, data_dir, clock, stack)
+    await check_master_key(box, adapters.control)
     directory = SpaceDirectory(
         store=adapters.control,
         box=box,
@@ -49,6 +95,7 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         args_max_bytes=settings.args_max_bytes,
         timeout_sync_max_s=settings.timeout_sync_max_s,
         queue_wait_s=settings.queue_wait_s,
+        timeout_async_max_s=settings.timeout_async_max_s,
     )
     records = RecordWriter(
         adapters.records,
@@ -64,14 +111,52 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         ship_lines=settings.log_function_lines,
     )
     await stack.enter_async_context(records)
+    job_ids = JobIds(box.derive(JOB_IDS_PURPOSE))
+    submitter = AsyncSubmitter(ledger=adapters.ledger, queue=adapters.queue, clock=clock)
     return Common(
         settings=settings,
         data_dir=data_dir,
         clock=clock,
         box=box,
-        access_key=access_key,
         adapters=adapters,
         directory=directory,
         jobs=jobs,
+        job_ids=job_ids,
+        submitter=submitter,
+        async_calls=AsyncCalls(
+            directory=directory,
+            jobs=jobs,
+            submitter=submitter,
+            ids=job_ids,
+            records=records,
+            clock=clock,
+            defaults=async_defaults(settings),
+            depth_max=settings.call_depth_max,
+        ),
         records=records,
+        sweeper=_sweeper(settings, adapters, records, clock),
     )
+
+
+def _sweeper(
+    settings: Settings, adapters: Adapters, records: RecordWriter, clock: Clock
+) -> Sweeper:
+    return Sweeper(
+        ledger=adapters.ledger,
+        queue=adapters.queue,
+        clock=clock,
+        limits=SweeperLimits(
+            every_s=settings.async_sweep_s,
+            grace_s=settings.async_sweep_grace_s,
+            batch_max=settings.async_sweep_batch_max,
+            keep_s=settings.async_ended_keep_days * _DAY_S,
+            prune_every_s=settings.async_prune_s,
+        ),
+        random=random.random,
+        unstarted=unstarted(records, clock),
+    )
+
+
+def unstarted(records: RecordSink, clock: Clock) -> Callable[[Job, Outcome], None]:
+    """Makes the record of a job that ended without a run."""
+    return lambda job, outcome: record_unstarted(records, job, outcome, clock)

@@ -5,45 +5,55 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from runtime.data_dir import AccessKey
 from runtime.errors import UnavailableError
 from runtime.gateway.app import make_app
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import Connections
-from runtime.gateway.health import Check, HealthApi
+from runtime.gateway.health import HealthApi
 from runtime.gateway.management.api import management_handler
-from runtime.gateway.management.deps import ManagementDeps, ServerFacts
+from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
+from runtime.jobs.queries import JobQueries
+from runtime.services.async_calls import AsyncCalls
 from runtime.services.client_calls import ClientCalls
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.egress import EgressService
+from runtime.services.function_async import FunctionAsyncService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
+from runtime.services.intake import IntakeService
 from runtime.services.invoke import InvokeService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService
 from runtime.services.sealed_env import SealedEnv
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.spaces import SpaceService
+from runtime.services.timers import TimerService
 from runtime.services.tokens import TokenService
 from runtime.settings import Settings
+from runtime.timers.timers import Timers
 from runtime.trigger.addresses import TriggerNames
 from runtime.wiring.common import Common
 from runtime.wiring.egress import egress_limits
-from runtime.wiring.limits import env_limits, package_limits, trigger_limits
+from runtime.wiring.intake import build_intake
+from runtime.wiring.keys import management_key
+from runtime.wiring.limits import async_defaults, env_limits, package_limits, trigger_limits
 from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
+from runtime.wiring.server_facts import server_facts
+from runtime.wiring.timers import build_timers
 
 _log = structlog.get_logger(__name__)
 
@@ -53,13 +63,16 @@ class GatewayParts:
     """A built gateway. `background` must run as long as it serves."""
 
     endpoint: str
-    health: HealthApi
     settings: Settings
     runner: web.AppRunner
     connections: Connections
     tls: Tls | None
     blobs: CodeBlobs
     invoker: InvokeService
+    async_calls: AsyncCalls
+    timers: Timers
+    intake: IntakeService | None
+    """None where no user of the broker may send anything."""
     background: Mapping[str, Callable[[], Awaitable[None]]]
 
     async def sweep(self) -> None:
@@ -78,16 +91,17 @@ class GatewayParts:
 
     async def stop_accepting(self) -> None:
         """Take no new connections and no new calls; those under way go on."""
-        self.health.draining = True
         self.invoker.accepting = False
+        self.async_calls.accepting = False
+        self.timers.accepting = False
+        if self.intake is not None:
+            await self.intake.stop()
         for site in list(self.runner.sites):
             await site.stop()
 
 
-async def build_gateway(
-    common: Common, gauges: Callable[[], Mapping[str, float]], stack: AsyncExitStack
-) -> GatewayParts:
-    """Ready to listen; its connections are closed when `stack` is left."""
+async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack) -> GatewayParts:
+    """Ready to listen; its connections are closed when `stack` is left. `health` gets its parts."""
     settings = common.settings
     endpoint = (settings.public_url or f"http://{settings.http}").rstrip("/")
     tokens = TokenService(
@@ -119,11 +133,17 @@ async def build_gateway(
         domains=domains,
         budget=budget,
         endpoint=endpoint,
+        access_key=await management_key(
+            settings, common.data_dir, common.box, common.adapters.control
+        ),
     )
-    health = HealthApi(
-        checks={"documents": _documents(common)},
+    timers = build_timers(common)
+    intake = await build_intake(common, stack)
+    health.watch(
+        checks={},
         gauges=lambda: {
-            **gauges(),
+            **timers.gauges(),
+            **(intake.gauges() if intake else {}),
             **connections.gauges(),
             "request_bodies_bytes": budget.held,
             "trigger_requests_refused_total": triggers.refused,
@@ -137,6 +157,7 @@ async def build_gateway(
             space_of_domain=domains.space_of,
         ),
         invoker=invoker,
+        async_calls=common.async_calls,
         limits=trigger_limits(settings),
         budget=budget,
     )
@@ -164,15 +185,18 @@ async def build_gateway(
     stack.push_async_callback(runner.cleanup)
     return GatewayParts(
         endpoint=endpoint,
-        health=health,
         settings=settings,
         runner=runner,
         connections=connections,
         tls=tls,
         blobs=blobs,
         invoker=invoker,
+        async_calls=common.async_calls,
+        timers=timers,
+        intake=intake,
         background={
-            "follow control plane changes": common.directory.run,
+            "timer triggers": timers.run,
+            **({"intake": intake.run} if intake else {}),
             "follow custom domains": lambda: domains.run(settings.control_poll_s),
             "follow token keys": lambda: tokens.run(settings.control_max_age_s),
             **(tls.background if tls else {}),
@@ -188,6 +212,7 @@ def _administration(
     domains: CustomDomains,
     budget: BodyBudget,
     endpoint: str,
+    access_key: AccessKey,
 ) -> tuple[Handler, UploadHandlers]:
     """The management API and the addresses of code packages."""
     settings, adapters = common.settings, common.adapters
@@ -207,13 +232,14 @@ def _administration(
     management = management_handler(
         ManagementDeps(
             settings=settings,
-            access_keys={common.access_key.key_id: common.access_key.secret},
+            access_keys={access_key.key_id: access_key.secret},
             clock=common.clock,
             public_url=endpoint,
             addresses=addresses,
             spaces=SpaceService(
                 control=adapters.control,
                 records=adapters.records,
+                ledger=adapters.ledger,
                 blobs=blobs,
                 editor=editor,
                 box=common.box,
@@ -233,6 +259,9 @@ def _administration(
                 clock=common.clock,
                 limits=env_limits(settings),
             ),
+            function_async=FunctionAsyncService(
+                editor=editor, clock=common.clock, defaults=async_defaults(settings)
+            ),
             egress=EgressService(editor=editor, clock=common.clock, limits=egress_limits(settings)),
             http_triggers=HttpTriggerService(
                 editor=editor,
@@ -245,13 +274,18 @@ def _administration(
                 control=adapters.control, blobs=blobs, editor=editor, clock=common.clock
             ),
             logs=LogService(records=adapters.records, editor=editor, flush=common.records.flush),
+            timers=TimerService(editor=editor, states=adapters.timers, clock=common.clock),
             invoker=invoker,
-            server=ServerFacts(
-                version=version("yunhan"),
-                rung=adapters.spawner.rung,
-                isolates=adapters.spawner.isolates,
-                node_majors=adapters.spawner.node_majors(),
+            async_calls=common.async_calls,
+            jobs=JobQueries(
+                ledger=adapters.ledger,
+                submitter=common.submitter,
+                ids=common.job_ids,
+                clock=common.clock,
+                refresh=common.async_calls.refresh,
+                keep_s=settings.async_keep_s,
             ),
+            server=lambda: server_facts(adapters.roster, common.clock),
             body_timeout_s=settings.body_timeout_s,
             budget=budget,
         )
@@ -267,10 +301,3 @@ def _administration(
         )
     )
     return management, uploads
-
-
-def _documents(common: Common) -> Check:
-    async def check() -> str | None:
-        return await common.adapters.documents_problem()
-
-    return check

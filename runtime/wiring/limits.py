@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.gateway.triggers.api import TriggerLimits
 from runtime.package.check import PackageLimits
+from runtime.services.async_terms import AsyncDefaults
 from runtime.services.function_env_rules import EnvLimits
 from runtime.services.http_proxy import HttpProxyLimits
 from runtime.settings import Settings
@@ -37,6 +38,16 @@ def http_proxy_limits(settings: Settings) -> HttpProxyLimits:
         headers_max_bytes=settings.http_proxy_headers_max_bytes,
         request_max_bytes=settings.http_proxy_request_max_bytes,
         response_max_bytes=settings.http_proxy_response_max_bytes,
+    )
+
+
+def async_defaults(settings: Settings) -> AsyncDefaults:
+    """Terms of asynchronous jobs of functions that say nothing."""
+    return AsyncDefaults(
+        attempts_max=settings.async_attempts,
+        backoff_first_s=settings.async_backoff_first_s,
+        backoff_longest_s=settings.async_backoff_longest_s,
+        keep_s=settings.async_keep_s,
     )
 
 

@@ -35,18 +35,24 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Bound sockets. `https` is None without an HTTPS listener."""
+    """Bound sockets; None where the program does not listen."""
 
-    http: socket.socket
-    https: socket.socket | None
+    http: socket.socket | None
+    https: socket.socket | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.http.close()
-        if self.https is not None:
-            self.https.close()
+        for listener in (self.http, self.https):
+            if listener is not None:
+                listener.close()
+
+
+def bind_worker_address(settings: Settings) -> Addresses:
+    """Take YUNHAN_WORKER_HTTP before anything else is started. Raises StartError."""
+    address = settings.worker_http_address
+    return Addresses(http=_bind(*address, variable="YUNHAN_WORKER_HTTP") if address else None)
 
 
 def bind_addresses(settings: Settings) -> Addresses:
@@ -142,7 +148,8 @@ async def serve(
     settings: Settings,
 ) -> None:
     """Accept on all addresses from now on; the listeners are sites of the runner."""
-    await Listener(runner, connections, addresses.http, backlog=_BACKLOG).start()
+    if addresses.http is not None:
+        await Listener(runner, connections, addresses.http, backlog=_BACKLOG).start()
     if addresses.https is not None and tls is not None:
         await TlsListener(
             runner,

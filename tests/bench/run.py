@@ -15,9 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import queue
 from tests.bench.echo import echo_in_flight, echo_one_by_one, start_echo, wait_for_echo
 from tests.harness.management import Management
 from tests.harness.program import Program, default_node, free_port
+from tests.harness.rabbitmq import missing_reason
 from tests.harness.sdk_http import Connection, authorize, http_post, invoke_request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,6 +245,13 @@ def main() -> int:
         finally:
             program.stop()
     print(report(figures, "process"))
+    if reason := missing_reason():
+        print(f"RabbitMQ: left out, {reason}", file=sys.stderr)
+    else:
+        print("measuring over RabbitMQ, another minute ...", file=sys.stderr)
+        over_rabbitmq = queue.run()
+        print(queue.report(over_rabbitmq))
+        figures |= over_rabbitmq
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
     return 0
 

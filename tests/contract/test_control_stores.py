@@ -19,6 +19,7 @@ from runtime.backends.control_mongodb import ControlMongodb
 from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Document, connect
 from runtime.errors import DomainTakenError, OursError
+from runtime.messages import Function
 from runtime.ports import ControlStore
 from runtime.testing.control_samples import sample_space, sample_space_at
 from runtime.testing.control_store import ControlStoreContract
@@ -70,6 +71,30 @@ class MongodbContract(ControlStoreContract):
         (find,) = seen.finds
         plan = await database.command("explain", find, verbosity="executionStats")
         assert plan["executionStats"]["totalDocsExamined"] == 2
+
+    async def test_timers_are_found_without_a_scan(
+        self, store: ControlStore, database: Database, url: str
+    ) -> None:
+        for cron in ("0 0 * * * *", "0 1 * * * *", "", "", ""):
+            function = Function(name="f", timer_cron=cron)
+            await store.create_space(sample_space(functions={"f": function}))
+        seen = FindsSeen()
+        async with AsyncMongoClient[Document](url, event_listeners=[seen]) as client:
+            assert len(await ControlMongodb(client[database.name]).timers()) == 2
+        (find,) = seen.finds
+        plan = await database.command("explain", find, verbosity="executionStats")
+        assert plan["executionStats"]["totalDocsExamined"] == 2
+
+    async def test_timers_that_cannot_be_read_do_not_stop_the_others(
+        self, store: ControlStore, database: Database
+    ) -> None:
+        function = Function(name="f", timer_cron="0 0 * * * *")
+        spaces = [sample_space(functions={"f": function}) for _ in range(2)]
+        for space in spaces:
+            await store.create_space(space)
+        damaged = {"$set": {"timers": [{"function": "f"}]}}
+        await database["spaces"].update_one({"_id": spaces[0].space_id}, damaged)
+        assert [timer.space_id for timer in await store.timers()] == [spaces[1].space_id]
 
 
 class FindsSeen(CommandListener):

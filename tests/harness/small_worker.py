@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from runtime.backends.ledger_memory import LedgerMemory
 from runtime.backends.queue_memory import MemoryQueue
+from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
 from runtime.execute import Executor
+from runtime.jobs.runner import AsyncRunner, RunnerLimits
 from runtime.messages import InvocationRecord, Job
 from runtime.pool import SandboxPool
-from runtime.ports import SystemClock
+from runtime.ports import Quota, SystemClock
 from runtime.sealing import SecretBox
 from runtime.services.sealed_env import SealedEnv
 from runtime.slots import Slot, Slots
@@ -63,15 +66,28 @@ class SmallWorker:
     """The parts, for tests to reach into."""
 
     def __init__(
-        self, *, slots: int = 2, max_sandboxes: int = 8, prewarm: int = 0, calls: object = None
+        self,
+        *,
+        slots: int = 2,
+        max_sandboxes: int = 8,
+        prewarm: int = 0,
+        calls: object = None,
+        async_slots: int = 0,
     ) -> None:
+        """Without `async_slots` it takes synchronous jobs only."""
         clock = SystemClock()
+        self.ledger = LedgerMemory()
+        bounds = AsyncLineBounds(max_jobs=100, max_jobs_per_space=100, max_bytes=1 << 28)
         self.spawner = MemorySpawner()
         self.code = NoCode()
         self.sealed = SealedEnv(SecretBox(b"k" * 32))
         self.records = Records()
         self.queue = MemoryQueue(
-            max_jobs=100, max_jobs_per_space=100, max_bytes=1 << 28, clock=clock
+            max_jobs=100,
+            max_jobs_per_space=100,
+            max_bytes=1 << 28,
+            clock=clock,
+            line=AsyncLine(self.ledger, bounds, clock),
         )
         self.pool = SandboxPool(
             spawner=self.spawner,
@@ -85,15 +101,28 @@ class SmallWorker:
             idle_s=900,
         )
         self.slots = Slots(slots)
+        self.executor = executor = Executor(
+            pool=self.pool,
+            calls=calls or NoCalls(),  # type: ignore[arg-type]
+            records=self.records,
+            clock=clock,
+            node_majors=self.spawner.node_majors(),
+        )
+        runner = AsyncRunner(
+            ledger=self.ledger,
+            queue=self.queue,
+            executor=executor,
+            clock=clock,
+            worker_id="w-1",
+            limits=RunnerLimits(quota=Quota(per_space=100, per_function=100)),
+            random=lambda: 0.5,
+            unstarted=lambda _job, _outcome: None,
+        )
         self.worker = Worker(
             queue=self.queue,
-            executor=Executor(
-                pool=self.pool,
-                calls=calls or NoCalls(),  # type: ignore[arg-type]
-                records=self.records,
-                clock=clock,
-                node_majors=self.spawner.node_majors(),
-            ),
+            executor=executor,
+            runner=runner if async_slots else None,
+            async_slots=max(1, async_slots),
             slots=self.slots,
             records=self.records,
             clock=clock,

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from runtime.backends.control_memory import ControlMemory
+from runtime.backends.ledger_memory import LedgerMemory
 from runtime.gateway.app import make_app
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
@@ -19,9 +20,13 @@ from runtime.gateway.connections import Connections
 from runtime.gateway.health import HealthApi
 from runtime.gateway.listeners import Listener
 from runtime.gateway.triggers.api import TriggerApi
-from runtime.messages import Function, HttpTriggerConfig, Space, SpaceStatus
+from runtime.job_ids import JobIds
+from runtime.jobs.submit import AsyncSubmitter
+from runtime.messages import AsyncConfig, Function, HttpTriggerConfig, Space, SpaceStatus
 from runtime.ports import SystemClock
 from runtime.sealing import SecretBox
+from runtime.services.async_calls import AsyncCalls
+from runtime.services.async_terms import AsyncDefaults
 from runtime.services.client_calls import ClientCalls
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.directory import SpaceDirectory
@@ -34,6 +39,7 @@ from runtime.wiring.limits import trigger_limits
 from runtime.wiring.listeners import make_connections
 from sandbox.api import Ending, OutcomeKind
 from sandbox.spawners.memory import EndWith, MemoryContext
+from tests.harness.async_jobs import ListQueue
 from tests.harness.small_worker import SmallWorker
 from tests.harness.strict_http import WireAnswer, parse_answer
 
@@ -54,6 +60,7 @@ PATHS = {
     "dots": "/http/a.b-c_d",
     "long": LONG_PATH,
     "word": "/httpword",
+    "later": "/http/later",
 }
 MIB = 1024 * 1024
 _ANSWER_MAX_S = 20.0
@@ -86,6 +93,9 @@ class TriggerGateway:
     connections: Connections
     domains: CustomDomains
     invoker: InvokeService
+    async_calls: AsyncCalls
+    line: ListQueue
+    """Where asynchronous jobs end up; nobody runs them."""
     script: Callable[[MemoryContext], Any] = lambda _: "done"
     seen: list[Seen] = field(default_factory=list)
 
@@ -252,6 +262,17 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
     invoker = InvokeService(
         directory=directory, queue=small.queue, jobs=jobs, records=small.records, clock=clock
     )
+    line = ListQueue()
+    async_calls = AsyncCalls(
+        directory=directory,
+        jobs=jobs,
+        submitter=AsyncSubmitter(ledger=LedgerMemory(), queue=line, clock=clock),
+        ids=JobIds(b"k" * 32),
+        records=small.records,
+        clock=clock,
+        defaults=AsyncDefaults(),
+        depth_max=3,
+    )
     tokens = TokenService(store=store, box=box, clock=clock, ttl_s=60, rotate_s=3600, settle_s=10)
     app = make_app(
         client=ClientApi(
@@ -275,6 +296,7 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
                 space_of_domain=domains.space_of,
             ),
             invoker=invoker,
+            async_calls=async_calls,
             limits=trigger_limits(settings),
             budget=budget,
         ),
@@ -292,6 +314,8 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
             connections=connections,
             domains=domains,
             invoker=invoker,
+            async_calls=async_calls,
+            line=line,
         )
         for name in PATHS:
             small.spawner.functions[name] = gateway.run
@@ -310,6 +334,7 @@ def _spaces(box: SecretBox) -> list[Space]:
             http_path=path,
             timeout_s=5,
             concurrency=1,
+            asynchronous=AsyncConfig(http=name == "later"),
             live_deployment_id=f"dep-{name}",
             live_digest=f"digest-{name}",
         )

@@ -18,33 +18,45 @@ from aiohttp import web
 
 from runtime.backends.control_memory import ControlMemory
 from runtime.backends.files_object import open_file_store
+from runtime.backends.ledger_memory import LedgerMemory
 from runtime.backends.records_memory import RecordsMemory
+from runtime.backends.timers_memory import TimersMemory
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.management.api import management_handler
 from runtime.gateway.management.deps import ManagementDeps, ServerFacts
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
 from runtime.gateway.uploads import UploadDeps, upload_handlers
+from runtime.job_ids import JobIds
+from runtime.jobs.queries import JobQueries
+from runtime.jobs.submit import AsyncSubmitter
 from runtime.messages import Bill, CallKind, InvocationRecord, Outcome, Source, Space
 from runtime.package.check import PackageLimits
 from runtime.sealing import SecretBox
+from runtime.services.async_calls import AsyncCalls
+from runtime.services.async_terms import AsyncDefaults
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
+from runtime.services.directory import SpaceDirectory
 from runtime.services.egress import EgressService
+from runtime.services.function_async import FunctionAsyncService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.function_env_rules import EnvLimits
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
+from runtime.services.invoke import JobFactory
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService, UploadedPackage
 from runtime.services.sealed_env import SealedEnv
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.space_keys import seal_new_client_secret
 from runtime.services.spaces import SpaceService
+from runtime.services.timers import TimerService
 from runtime.settings import Settings
 from runtime.wiring.egress import egress_limits
 from sandbox.api import LogLevel, LogLine, OutcomeKind
+from tests.harness.async_jobs import ListQueue
 from tests.unit.signed_requests import ACCESS_KEY, NOW_MS, ManualClock
 
 SPACE_ID = "mp-00000000-0000-4000-8000-000000000001"
@@ -71,6 +83,16 @@ class Invocation:
     source: Source
     request_id: str
     timeout_cap_s: float | None
+
+
+class Sink:
+    """Keeps records."""
+
+    def __init__(self) -> None:
+        self.records: list[InvocationRecord] = []
+
+    def append(self, record: InvocationRecord) -> None:
+        self.records.append(record)
 
 
 class ScriptedInvoker:
@@ -125,12 +147,25 @@ class Bench:
     invoker: ScriptedInvoker = field(default_factory=ScriptedInvoker)
 
     def __post_init__(self) -> None:
+        self.ledger = LedgerMemory()
+        self.queue = ListQueue()
+        self.job_ids = JobIds(b"k" * 32)
+        self.submitter = AsyncSubmitter(ledger=self.ledger, queue=self.queue, clock=self.clock)
+        self.directory = SpaceDirectory(
+            store=self.control,
+            box=BOX,
+            clock=self.clock,
+            max_age_s=-1.0,
+            poll_s=3600.0,
+            max_spaces=10,
+        )
         self.files = open_file_store("memory:", Path("unused"))
         self.editor = SpaceEditor(control=self.control, cache=self.cache)
         self.blobs = CodeBlobs(control=self.control, files=self.files)
         self.spaces = SpaceService(
             control=self.control,
             records=self.records,
+            ledger=self.ledger,
             blobs=self.blobs,
             editor=self.editor,
             box=BOX,
@@ -153,6 +188,27 @@ class Bench:
                 max_bytes=self.settings.function_env_max_bytes,
             ),
         )
+        self.function_async = FunctionAsyncService(
+            editor=self.editor, clock=self.clock, defaults=AsyncDefaults()
+        )
+        self.async_calls = AsyncCalls(
+            directory=self.directory,
+            jobs=JobFactory(args_max_bytes=1000, timeout_sync_max_s=60, queue_wait_s=30),
+            submitter=self.submitter,
+            ids=self.job_ids,
+            records=Sink(),
+            clock=self.clock,
+            defaults=AsyncDefaults(),
+            depth_max=3,
+        )
+        self.jobs = JobQueries(
+            ledger=self.ledger,
+            submitter=self.submitter,
+            ids=self.job_ids,
+            clock=self.clock,
+            refresh=self.async_calls.refresh,
+            keep_s=1e12,  # ids are made by the real clock
+        )
         self.egress = EgressService(
             editor=self.editor, clock=self.clock, limits=egress_limits(self.settings)
         )
@@ -173,6 +229,8 @@ class Bench:
             clock=self.clock,
             limits=PackageLimits(),
         )
+        self.timer_states = TimersMemory()
+        self.timers = TimerService(editor=self.editor, states=self.timer_states, clock=self.clock)
         self.logs = LogService(records=self.records, editor=self.editor)
 
     async def add_space(self, space_id: str = SPACE_ID, *, name: str = "compat") -> Space:
@@ -199,14 +257,16 @@ class Bench:
             spaces=self.spaces,
             functions=self.functions,
             function_env=self.function_env,
+            function_async=self.function_async,
             egress=self.egress,
             http_triggers=self.http_triggers,
             deployments=self.deployments,
             logs=self.logs,
+            timers=self.timers,
             invoker=self.invoker,
-            server=ServerFacts(
-                version="0.0.1", rung="process", isolates=False, node_majors=(18, 24)
-            ),
+            async_calls=self.async_calls,
+            jobs=self.jobs,
+            server=_server,
             body_timeout_s=10.0,
             budget=BodyBudget(1 << 28),
         )
@@ -289,3 +349,7 @@ def make_record(**changes: Any) -> InvocationRecord:
         lines_cut=False,
     )
     return replace(record, **changes)
+
+
+async def _server() -> ServerFacts:
+    return ServerFacts(version="0.0.1", rung="process", isolates=False, node_majors=(18, 24))

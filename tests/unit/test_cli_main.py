@@ -46,10 +46,10 @@ def test_up_tells_in_a_sentence_why_it_cannot_start(
 ) -> None:
     error: Exception = DataDirError("another program uses it")
 
-    def fail(_settings: Any) -> int:
+    def fail(_role: Any, _settings: Any) -> int:
         raise ExceptionGroup("tasks", [error]) if grouped else error
 
-    monkeypatch.setattr(lifecycle, "run_up", fail)
+    monkeypatch.setattr(lifecycle, "run_program", fail)
     result = Shell(tmp_path).run("up")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: another program uses it")
@@ -71,10 +71,10 @@ def test_up_names_the_doctor_only_where_it_helps(
     exit_code: int,
     next_step: str,
 ) -> None:
-    def fail(_settings: Any) -> int:
+    def fail(_role: Any, _settings: Any) -> int:
         raise error
 
-    monkeypatch.setattr(lifecycle, "run_up", fail)
+    monkeypatch.setattr(lifecycle, "run_program", fail)
     result = Shell(tmp_path).run("up")
     assert result.exit_code == exit_code
     assert next_step in result.stderr
@@ -85,8 +85,6 @@ def test_what_the_start_misses_in_the_settings_is_a_wrong_setting(tmp_path: Path
     data_dir = DataDir(tmp_path)
     with pytest.raises(SettingsError, match="YUNHAN_MASTER_KEY_FILE"):
         data_dir.master_key(load_settings({"YUNHAN_ENV": "production"}))
-    with pytest.raises(SettingsError, match="YUNHAN_ACCESS_KEY_SECRET"):
-        data_dir.access_key(load_settings({"YUNHAN_ACCESS_KEY_ID": "alone"}))
 
 
 async def test_no_walls_in_production_is_a_wrong_setting(tmp_path: Path) -> None:
@@ -96,17 +94,17 @@ async def test_no_walls_in_production_is_a_wrong_setting(tmp_path: Path) -> None
 
 
 def test_up_does_not_hide_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_settings: Any) -> int:
+    def fail(_role: Any, _settings: Any) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(lifecycle, "run_up", fail)
+    monkeypatch.setattr(lifecycle, "run_program", fail)
     assert isinstance(Shell(tmp_path).run("up").exception, ZeroDivisionError)
 
 
 def test_up_ends_with_the_exit_code_of_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "run_up", lambda _settings: 0)
+    monkeypatch.setattr(lifecycle, "run_program", lambda _role, _settings: 0)
     assert Shell(tmp_path).run("up").exit_code == 0
 
 

@@ -200,3 +200,44 @@ async def test_memory_is_bounded(store: WatchedStore, clock: FakeClock) -> None:
         with pytest.raises(NotFoundError):
             await spaces.get(f"mp-{number}x")
     assert len(spaces) <= 3
+
+
+async def test_a_newer_revision_is_read_at_once_and_a_known_one_is_not(
+    store: WatchedStore, clock: FakeClock
+) -> None:
+    spaces = directory(store, clock)
+    seen: list[int | None] = []
+    spaces.on_read = lambda _id, view: seen.append(view.revision if view else None)
+    await asyncio.gather(*(spaces.catch_up("mp-1", 1) for _ in range(5)))
+    assert (store.reads, seen) == (1, [1])
+    await store.replace_space(replace(a_space(), revision=2))
+    await spaces.catch_up("mp-1", 1)
+    assert store.reads == 1
+    await asyncio.gather(*(spaces.catch_up("mp-1", 2) for _ in range(5)))
+    assert (store.reads, seen) == (2, [1, 2])
+    assert (await spaces.get("mp-1")).revision == 2
+
+
+async def test_catching_up_does_without_a_store_that_is_down(
+    store: WatchedStore, clock: FakeClock
+) -> None:
+    spaces = directory(store, clock)
+    await spaces.get("mp-1")
+    store.down = True
+    await spaces.catch_up("mp-1", 2)
+    assert (await spaces.get("mp-1")).revision == 1
+
+
+async def test_spaces_in_use_are_followed_though_nobody_asks(
+    store: WatchedStore, clock: FakeClock
+) -> None:
+    spaces = directory(store, clock)
+    seen: list[str] = []
+    spaces.on_read = lambda space_id, _view: seen.append(space_id)
+    spaces.used = lambda: ["mp-1"]
+    await spaces.poll()
+    await spaces.poll()
+    assert seen == ["mp-1"]
+    await store.replace_space(replace(a_space(), revision=2))
+    await spaces.poll()
+    assert seen == ["mp-1", "mp-1"]

@@ -166,6 +166,7 @@ async def test_a_refusal_is_an_error_for_the_code_and_a_line_for_its_author() ->
         jobs=None,  # type: ignore[arg-type]
         http=HttpProxy(client, LIMITS),
         depth_max=3,
+        async_calls=None,  # type: ignore[arg-type]
     )
     noted: list[str] = []
     traffic = HttpTraffic()

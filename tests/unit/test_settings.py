@@ -223,3 +223,9 @@ def test_the_trigger_domain_must_not_contain_our_own_name(domain: str, public_ur
     with pytest.raises(SettingsError, match="would be a space's"):
         load_settings(environ)
     load_settings({**environ, "YUNHAN_TRIGGER_DOMAIN": "fn.example.org"})
+
+
+def test_a_lost_gateway_must_not_lose_a_tick() -> None:
+    assert load_settings({"YUNHAN_TIMER_LATE_MAX_S": "25"}).timer_late_max_s == 25
+    with pytest.raises(SettingsError, match=r"YUNHAN_TIMER_LATE_MAX_S=24 must be greater than 24"):
+        load_settings({"YUNHAN_TIMER_LATE_MAX_S": "24"})

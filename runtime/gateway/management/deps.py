@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.package_addresses import PackageAddresses
-from runtime.ports import Clock
+from runtime.jobs.queries import JobQueries
+from runtime.ports import Clock, WorkerFacts
+from runtime.services.async_calls import AsyncCalls
 from runtime.services.deployments import DeploymentService
 from runtime.services.egress import EgressService
+from runtime.services.function_async import FunctionAsyncService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.interfaces import Invoker
 from runtime.services.logs import LogService
 from runtime.services.spaces import SpaceService
+from runtime.services.timers import TimerService
 from runtime.settings import Settings
 
 
@@ -25,9 +29,12 @@ class ServerFacts:
 
     version: str
     rung: str
+    """With several workers: all of theirs, joined by commas; empty when none is there."""
     isolates: bool
-    """Whether functions of different spaces may be trusted to the rung."""
+    """Whether functions of different spaces may be trusted to the rung, on every worker."""
     node_majors: Sequence[int]
+    """Those that every worker has."""
+    workers: Sequence[WorkerFacts] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +51,16 @@ class ManagementDeps:
     spaces: SpaceService
     functions: FunctionService
     function_env: FunctionEnvService
+    function_async: FunctionAsyncService
     egress: EgressService
     http_triggers: HttpTriggerService
     deployments: DeploymentService
     logs: LogService
+    timers: TimerService
     invoker: Invoker
-    server: ServerFacts
+    async_calls: AsyncCalls
+    jobs: JobQueries
+    server: Callable[[], Awaitable[ServerFacts]]
+    """As they are now. Raises UnavailableError."""
     body_timeout_s: float
     budget: BodyBudget

@@ -33,17 +33,17 @@ async def yunhan_update_egress(deps: ManagementDeps, parameters: Parameters) -> 
     )
     if change.clear and change.remove:
         raise InvalidParameterError("Remove", "Remove and Clear exclude each other")
-    return _answer(deps, await deps.egress.update(space_id, name, change), name)
+    return await _answer(deps, await deps.egress.update(space_id, name, change), name)
 
 
 async def yunhan_describe_egress(deps: ManagementDeps, parameters: Parameters) -> Mapping[str, Any]:
     """What the space or the function says, and what follows: for a space its functions that say something of
     their own, for a function the space's part and the rules that hold in the end."""
     space_id, name = parameters.needed("SpaceId"), parameters.text("Name") or None
-    return _answer(deps, await deps.egress.get(space_id), name)
+    return await _answer(deps, await deps.egress.get(space_id), name)
 
 
-def _answer(deps: ManagementDeps, space: Space, name: str | None) -> dict[str, Any]:
+async def _answer(deps: ManagementDeps, space: Space, name: str | None) -> dict[str, Any]:
     limits = deps.egress.limits
     common = {
         # Rules of the installation stay with its operator: they name private addresses.
@@ -51,7 +51,7 @@ def _answer(deps: ManagementDeps, space: Space, name: str | None) -> dict[str, A
         "SpaceRules": deps.settings.egress_space_rules,
         "RulesMax": limits.rules_max,
         "RuleMaxCharacters": limits.rule_max_characters,
-        "Walls": deps.server.isolates,
+        "Walls": (await deps.server()).isolates,
     }
     if name is None:
         said = {

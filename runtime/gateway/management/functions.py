@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.errors import InvalidParameterError
 from runtime.gateway.management.answers import iso
 from runtime.gateway.management.deployments import deployment_row
 from runtime.gateway.management.deps import ManagementDeps
+from runtime.gateway.management.function_async import async_row
 from runtime.gateway.management.parameters import Parameters
-from runtime.messages import Function
+from runtime.messages import ASYNC_DEFAULTS, Function
 from runtime.services.function_rules import node_major
 from runtime.services.functions import FunctionChange
 
-_NOT_YET = ("TimingTriggerConfig", "TimingTriggerUserPayload")
-
 
 async def create_function(deps: ManagementDeps, parameters: Parameters) -> Mapping[str, Any]:
-    """A function without code; `InstanceConcurrency` is accepted here too."""
+    """A function without code; `InstanceConcurrency` and triggers are accepted here too."""
     space_id = parameters.needed("SpaceId")
     function = await deps.functions.create(space_id, parameters.needed("Name"), _wanted(parameters))
     spec = _spec(function)
@@ -40,11 +38,14 @@ async def update_function(deps: ManagementDeps, parameters: Parameters) -> Mappi
 
 
 async def describe_function(deps: ManagementDeps, parameters: Parameters) -> Mapping[str, Any]:
-    """The function and its live deployment; no `Deployment` before the first one."""
+    """The function and its live deployment; no `Deployment` before the first one. `Async` is ours,
+    and there when the function says something about its asynchronous jobs."""
     space_id = parameters.needed("SpaceId")
     function = await deps.functions.get(space_id, parameters.needed("Name"))
     live = await deps.deployments.live_of(space_id, function)
     answer: dict[str, Any] = {"Function": _row(function)}
+    if function.asynchronous != ASYNC_DEFAULTS:
+        answer["Async"] = async_row(deps, function)
     if live is not None:
         answer["Deployment"] = deployment_row(deps, live)
     return answer
@@ -74,11 +75,6 @@ async def delete_function(deps: ManagementDeps, parameters: Parameters) -> Mappi
 
 
 def _wanted(parameters: Parameters) -> FunctionChange:
-    for name in _NOT_YET:
-        if parameters.text(name):
-            raise InvalidParameterError(
-                name, f"{name}: timer triggers are not available in this version; leave it empty"
-            )
     return FunctionChange(
         desc=parameters.text("Desc"),
         runtime=parameters.text("Runtime") or None,
@@ -86,6 +82,8 @@ def _wanted(parameters: Parameters) -> FunctionChange:
         memory_mb=parameters.integer("Memory"),
         concurrency=parameters.integer("InstanceConcurrency"),
         http_path=parameters.text("HttpTriggerPath"),
+        timer_cron=parameters.text("TimingTriggerConfig"),
+        timer_payload=parameters.text("TimingTriggerUserPayload"),
     )
 
 

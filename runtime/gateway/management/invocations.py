@@ -46,7 +46,7 @@ async def yunhan_invoke(deps: ManagementDeps, parameters: Parameters) -> Mapping
     `RequestId` is the invocation's, as in its log."""
     space_id = parameters.needed("SpaceId")
     function = parameters.needed("Name")
-    args = _json_text("Args", parameters.text("Args") or "{}")
+    args = json_text("Args", parameters.text("Args") or "{}")
     outcome = await deps.invoker.invoke(
         space_id,
         function,
@@ -116,11 +116,12 @@ def _parse_body(text: str) -> tuple[str, bytes]:
     if args is None or args == "":
         return function, b"{}"
     if isinstance(args, str):
-        return function, _json_text("functionArgs", args)
+        return function, json_text("functionArgs", args)
     return function, write_json(args)
 
 
-def _json_text(name: str, text: str) -> bytes:
+def json_text(name: str, text: str) -> bytes:
+    """A parameter that is JSON text. Raises InvalidParameterError."""
     try:
         parse_json(text)
     except ValueError as error:

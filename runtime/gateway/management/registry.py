@@ -8,13 +8,16 @@ from typing import Any
 from runtime.gateway.management import (
     deployments,
     egress,
+    function_async,
     function_env,
     functions,
     http_triggers,
     invocations,
+    jobs,
     logs,
     server,
     spaces,
+    timers,
 )
 from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.management.parameters import Parameters
@@ -26,10 +29,13 @@ ACTIONS: Mapping[str, Action] = {
     **spaces.ACTIONS,
     **functions.ACTIONS,
     **function_env.ACTIONS,
+    **function_async.ACTIONS,
     **egress.ACTIONS,
     **http_triggers.ACTIONS,
     **deployments.ACTIONS,
     **invocations.ACTIONS,
+    **jobs.ACTIONS,
     **logs.ACTIONS,
+    **timers.ACTIONS,
     **server.ACTIONS,
 }

@@ -13,12 +13,25 @@ from runtime.settings import describe
 async def yunhan_describe_server(
     deps: ManagementDeps, _parameters: Parameters
 ) -> Mapping[str, Any]:
-    """Version, isolation and every setting with its value, source and unit; secrets are masked."""
+    """Version, isolation, workers, and every setting of this program with its value, source and unit; secrets
+    are masked."""
+    server = await deps.server()
     return {
-        "Version": deps.server.version,
-        "Rung": deps.server.rung,
-        "Isolates": deps.server.isolates,
-        "NodeVersions": list(deps.server.node_majors),
+        "Version": server.version,
+        "Rung": server.rung,
+        "Isolates": server.isolates,
+        "NodeVersions": list(server.node_majors),
+        "Workers": [
+            {
+                "WorkerId": worker.worker_id,
+                "Version": worker.version,
+                "Rung": worker.rung,
+                "Isolates": worker.isolates,
+                "NodeVersions": list(worker.node_majors),
+                "Slots": worker.slots,
+            }
+            for worker in server.workers
+        ],
         "Settings": [
             {
                 "Name": row.variable,

@@ -12,6 +12,7 @@ from runtime.services import envelope, sdk_errors
 from runtime.trigger.refusals import Refusal, RefusedError
 from runtime.trigger.response import JSON_TYPE, AnswerRules, BadResponse, TriggerResponse
 from sandbox.api import OutcomeKind
+from sandbox.json_text import write_json
 
 MESSAGE_MAX_CHARACTERS = 500
 
@@ -69,6 +70,19 @@ def refusal_response(refusal: Refusal, request_id: str, rules: AnswerRules) -> T
         status=refusal.status,
         headers=(("content-type", JSON_TYPE), *refusal.headers, *rules.fixed_headers),
         body=refusal_body(refusal.code, refusal.message, request_id),
+    )
+
+
+def accepted_response(job_id: str, rules: AnswerRules) -> TriggerResponse:
+    """202: the function will run, nobody waits for its answer. Never what the function says."""
+    return TriggerResponse(
+        status=202,
+        headers=(
+            ("content-type", JSON_TYPE),
+            ("x-yunhan-job-id", job_id),
+            *rules.fixed_headers,
+        ),
+        body=write_json({"jobId": job_id}),
     )
 
 

@@ -14,6 +14,7 @@ from runtime.gateway.bodies import BodyBudget, BodyTooLargeError, read_body
 from runtime.gateway.framing import check_framing
 from runtime.gateway.request_id import request_id_of
 from runtime.gateway.triggers.answers import (
+    accepted_response,
     internal_refusal,
     refusal_of_bad_response,
     refusal_of_error,
@@ -21,6 +22,8 @@ from runtime.gateway.triggers.answers import (
     refusal_response,
 )
 from runtime.messages import HttpTriggerConfig
+from runtime.services.async_calls import AsyncCalls
+from runtime.services.async_terms import read_key
 from runtime.services.directory import SpaceDirectory, SpaceView
 from runtime.services.invoke import InvokeService, require_running
 from runtime.tls.contexts import requested_name
@@ -80,12 +83,14 @@ class TriggerApi:
         directory: SpaceDirectory,
         names: TriggerNames,
         invoker: InvokeService,
+        async_calls: AsyncCalls,
         limits: TriggerLimits,
         budget: BodyBudget,
     ) -> None:
         self._directory = directory
         self._names = names
         self._invoker = invoker
+        self._async_calls = async_calls
         self._limits = limits
         self._budget = budget
         self.refused = 0
@@ -138,6 +143,9 @@ class TriggerApi:
         check_framing(request)
         space = await self._space(request, address)
         match, path = _match(space, address.raw_path)
+        asynchronous = _wants_job(request)
+        if asynchronous and not space.functions[match.function].asynchronous.http:
+            raise RefusedError(refusals.no_async(match.function))
         body = await self._read(request, self._limits.request_bound(space.http_triggers))
         args = trigger_args(
             TriggerRequest(
@@ -148,6 +156,15 @@ class TriggerApi:
                 body=body,
             )
         )
+        if asynchronous:
+            accepted = await self._async_calls.submit_trigger(
+                space,
+                match,
+                args,
+                request_id=request_id,
+                idempotency_key=read_key(_field(request, "idempotency-key"), "idempotency-key"),
+            )
+            return accepted_response(accepted.job_id, self._rules(address))
         outcome = await self._invoker.invoke_trigger(space, match, args, request_id=request_id)
         rules = self._rules(address, self._limits.response_bound(space.http_triggers))
         if not outcome.ok:
@@ -208,6 +225,16 @@ def _match(space: SpaceView, raw_path: str) -> tuple[TriggerMatch, str]:
     if path is None or match is None:
         raise RefusedError(refusals.unknown_path(raw_path))
     return match, path
+
+
+def _wants_job(request: web.Request) -> bool:
+    """Raises RefusedError for what is neither: somebody who misspelt it would wait for the function."""
+    wanted = _field(request, "x-yunhan-invocation")
+    if wanted is None or wanted.strip(" \t").lower() == "sync":
+        return False
+    if wanted.strip(" \t").lower() != "async":
+        raise RefusedError(refusals.wrong_invocation(wanted))
+    return True
 
 
 def _field(request: web.Request, name: str) -> str | None:

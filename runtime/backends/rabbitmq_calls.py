@@ -1,0 +1,245 @@
+"""The caller's half of synchronous jobs: publishes a job and waits for what comes back.
+
+A caller is told `expired` only when it is certain that the job never ran: by the broker, which dropped it, or
+by the worker that held it. A worker says `taken` before it starts a job, so a job that the broker drops after
+its worker died is not mistaken for one that nobody took. Where nothing is certain the outcome is
+`worker_lost`, which says that it may have run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from runtime.backends.amqp_channel import Channel, Message
+from runtime.backends.amqp_connection import Connection
+from runtime.backends.rabbitmq_messages import (
+    REPLY_TO,
+    Kind,
+    call_properties,
+    expired,
+    lost,
+    notice_properties,
+)
+from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq_publisher import Publisher
+from runtime.backends.rabbitmq_topology import CALLS, EXPIRED, Topology
+from runtime.errors import MalformedMessageError, OverloadedError, UnavailableError
+from runtime.job_codec import decode_outcome, encode_job
+from runtime.messages import Job, Outcome
+from runtime.ports import Clock
+
+_NOTICE_GRACE_S = 2.0
+"""After a job's wait: for the broker's word that it dropped the job. Without it, nobody knows."""
+_EXPIRED_PREFETCH = 64
+
+
+class _Caller:
+    """One caller that waits."""
+
+    __slots__ = ("answer", "job", "taken", "timer")
+
+    def __init__(self, job: Job, answer: asyncio.Future[Outcome]) -> None:
+        self.job = job
+        self.answer = answer
+        self.taken = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def settle(self, outcome: Outcome) -> None:
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Calls:
+    """All callers of this process."""
+
+    def __init__(
+        self,
+        *,
+        options: RabbitMqOptions,
+        topology: Topology,
+        publisher: Publisher,
+        clock: Clock,
+        counts: Counter[str],
+        on_cancelled: Callable[[Channel], None],
+        aside: Callable[[Coroutine[Any, Any, None], str], None],
+    ) -> None:
+        """`on_cancelled` is called when the queue of expired jobs was deleted; `consume_expired` goes on.
+        `aside` does what needs to wait, for a message of the queue that it is told."""
+        self._on_cancelled = on_cancelled
+        self._aside = aside
+        self._options = options
+        self._topology = topology
+        self._publisher = publisher
+        self._clock = clock
+        self._counts = counts
+        self._callers: dict[str, _Caller] = {}
+        self._waiting: Counter[str] = Counter()
+        """Jobs of each space that nobody has taken yet."""
+        self._next_id = 0
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody has taken yet."""
+        return self._waiting.total()
+
+    async def open(self, connection: Connection) -> Channel:
+        """Of a new connection: direct reply-to wants publisher and consumer on one channel."""
+        channel = await self._publisher.open(connection)
+        channel.on_cancelled = lambda _: self._on_cancelled(channel)
+        await channel.consume(REPLY_TO, self._on_reply, tag="replies", no_ack=True)
+        await channel.prefetch(_EXPIRED_PREFETCH)
+        await self.consume_expired(channel)
+        return channel
+
+    async def consume_expired(self, channel: Channel) -> None:
+        """What the broker drops, of any gateway."""
+        await channel.consume(
+            self._topology.queue(EXPIRED),
+            lambda message: self._aside(self._tell_expired(message), EXPIRED),
+            tag=EXPIRED,
+        )
+
+    def close(self) -> None:
+        """The connection is gone, and with it the address of all replies."""
+        self._publisher.close()
+        for caller in list(self._callers.values()):
+            if caller.taken:
+                caller.settle(lost(caller.job, "the connection to RabbitMQ was lost meanwhile"))
+            else:
+                caller.fail(
+                    UnavailableError(
+                        "the connection to RabbitMQ was lost; the call may still be run"
+                    )
+                )
+
+    def end(self) -> None:
+        """The queue is closed."""
+        for caller in list(self._callers.values()):
+            caller.fail(UnavailableError("the queue was closed; try again"))
+
+    async def call(self, job: Job) -> Outcome:
+        """See `Queue.call`. The bound for a space counts what waits in this process."""
+        if self._waiting[job.space_id] >= self._options.calls_max_per_space:
+            raise OverloadedError(
+                f"{self._waiting[job.space_id]} calls of {job.space_id} wait already"
+                " (YUNHAN_QUEUE_MAX_JOBS_PER_SPACE); try again later"
+            )
+        if len(self._callers) >= self._options.in_flight_max:
+            raise OverloadedError(
+                f"{len(self._callers)} calls wait for their outcome already"
+                " (YUNHAN_QUEUE_IN_FLIGHT_MAX); try again later"
+            )
+        loop = asyncio.get_running_loop()
+        caller = _Caller(job, loop.create_future())
+        self._next_id += 1
+        correlation_id = str(self._next_id)
+        self._callers[correlation_id] = caller
+        self._waiting[job.space_id] += 1
+        self._wait(caller, job.wait_ms / 1000 + _NOTICE_GRACE_S, _no_word)
+        try:
+            try:
+                await self._publisher.publish(
+                    encode_job(job),
+                    exchange=self._topology.exchange,
+                    routing_key=CALLS,
+                    properties=call_properties(
+                        correlation_id,
+                        REPLY_TO,
+                        remaining_ms=job.wait_ms,
+                        sent_ms=self._clock.now_ms(),
+                    ),
+                )
+            except UnavailableError:
+                if not caller.answer.done():  # what came back says more than what did not
+                    raise
+            return await caller.answer
+        finally:
+            del self._callers[correlation_id]
+            if not caller.taken:
+                self._forget(caller)
+            if caller.timer is not None:
+                caller.timer.cancel()
+            if caller.answer.done() and not caller.answer.cancelled():
+                caller.answer.exception()  # seen, also when the publish failed first
+
+    def _wait(self, caller: _Caller, seconds: float, end: Callable[[_Caller], None]) -> None:
+        if caller.timer is not None:
+            caller.timer.cancel()
+        caller.timer = asyncio.get_running_loop().call_later(seconds, end, caller)
+
+    def _forget(self, caller: _Caller) -> None:
+        """It waits no longer."""
+        space_id = caller.job.space_id
+        self._waiting[space_id] -= 1
+        if not self._waiting[space_id]:
+            del self._waiting[space_id]
+
+    def _on_reply(self, message: Message) -> None:
+        properties = message.properties
+        caller = self._callers.get(properties.correlation_id or "")
+        if caller is None or caller.answer.done():
+            if properties.message_type == Kind.OUTCOME:
+                self._counts["late_outcomes"] += 1
+            return
+        match properties.message_type:
+            case Kind.OUTCOME:
+                self._settle(caller, message.body)
+            case Kind.TAKEN:
+                if not caller.taken:
+                    caller.taken = True
+                    self._forget(caller)
+                self._wait(
+                    caller,
+                    caller.job.limits.timeout_s + self._options.outcome_grace_s,
+                    _no_outcome,
+                )
+            case Kind.RETURNED:
+                if caller.taken:
+                    caller.taken = False
+                    self._waiting[caller.job.space_id] += 1
+                self._wait(caller, caller.job.wait_ms / 1000 + _NOTICE_GRACE_S, _no_word)
+            case Kind.EXPIRED if caller.taken:
+                caller.settle(lost(caller.job, "its worker was lost"))
+            case Kind.EXPIRED:
+                caller.settle(expired(caller.job))
+            case _:
+                self._counts["malformed"] += 1
+
+    def _settle(self, caller: _Caller, body: bytes | None) -> None:
+        try:
+            outcome = decode_outcome(b"" if body is None else body)
+        except MalformedMessageError as error:
+            self._counts["malformed"] += 1
+            caller.fail(UnavailableError(f"the outcome cannot be read: {error.message}"))
+        else:
+            caller.settle(outcome)
+
+    async def _tell_expired(self, message: Message) -> None:
+        """The broker dropped a job, of whichever gateway; its caller is told by direct reply-to. Raises
+        AmqpError: another gateway gets the message."""
+        self._counts["expired"] += 1
+        properties = message.properties
+        if properties.reply_to and properties.correlation_id:
+            await message.channel.send(
+                b"",
+                routing_key=properties.reply_to,
+                properties=notice_properties(properties.correlation_id, Kind.EXPIRED),
+            )
+        message.channel.ack(message)
+
+
+def _no_word(caller: _Caller) -> None:
+    caller.settle(
+        lost(caller.job, f"there was no word of it {caller.job.wait_ms} ms after it was queued")
+    )
+
+
+def _no_outcome(caller: _Caller) -> None:
+    caller.settle(lost(caller.job, "its worker gave no outcome in time"))

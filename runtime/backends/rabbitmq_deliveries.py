@@ -1,0 +1,274 @@
+"""What a worker holds of the broker: one synchronous or one asynchronous job.
+
+A delivery of a connection that is gone cannot be answered any more. That is no error of the worker: the
+broker gives a synchronous job to another worker, which tells its caller that this one was lost, and of an
+asynchronous job the ledger knows who may run it. It is counted.
+
+A job that goes back is published anew and then acknowledged. While the broker does not take it, that is tried
+again behind the worker's back, until it is done or the connection is gone: no message is left unacknowledged
+by somebody who has forgotten it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from pamqp.commands import Basic
+
+from runtime.backends.amqp_channel import Message
+from runtime.backends.amqp_errors import AmqpError
+from runtime.backends.rabbitmq_messages import (
+    Kind,
+    call_properties,
+    expired,
+    job_properties,
+    lost,
+    notice_properties,
+    number,
+    waited_ms,
+)
+from runtime.backends.rabbitmq_publisher import Publisher, QueueFullError, UnconfirmedError
+from runtime.backends.rabbitmq_topology import CALLS, Topology
+from runtime.errors import OursError
+from runtime.job_codec import encode_job, encode_outcome
+from runtime.messages import Job, Outcome
+from runtime.ports import AsyncDelivery, Clock, Delivery
+
+_log = structlog.get_logger(__name__)
+
+_AGAIN_FIRST_S = 0.5
+_AGAIN_LONGEST_S = 5.0
+
+Aside = Callable[[Coroutine[Any, Any, None], str], None]
+"""Does something that no worker waits for, with a message of the queue that is named."""
+
+
+class Bench:
+    """What deliveries share: where to publish, and what is counted."""
+
+    def __init__(
+        self,
+        *,
+        topology: Topology,
+        publisher: Publisher,
+        clock: Clock,
+        counts: Counter[str],
+        aside: Aside,
+    ) -> None:
+        self.topology = topology
+        self.publisher = publisher
+        self.clock = clock
+        self.counts = counts
+        self.aside = aside
+
+    async def reply(self, message: Message, kind: Kind, body: bytes = b"") -> None:
+        """To the caller of a synchronous job. Raises AmqpError. Nobody there is no error."""
+        properties = message.properties
+        if properties.reply_to and properties.correlation_id:
+            await message.channel.send(
+                body,
+                routing_key=properties.reply_to,
+                properties=notice_properties(properties.correlation_id, kind),
+            )
+
+    def lost(self, job: Job, error: AmqpError) -> None:
+        """A delivery whose connection is gone was answered."""
+        self.counts["lost_acknowledgements"] += 1
+        _log.warning("acknowledgement_lost", job_id=job.job_id, reason=str(error))
+
+
+class CallDelivery(Delivery):
+    """A synchronous job."""
+
+    __slots__ = ("_arrived", "_bench", "_message", "_told", "job", "space_id", "waited_ms")
+
+    def __init__(self, job: Job, message: Message, bench: Bench) -> None:
+        self.job = job
+        self.space_id = job.space_id
+        self.waited_ms = 0.0
+        self._message = message
+        self._bench = bench
+        self._arrived = bench.clock.monotonic()
+        self._told = False
+
+    async def start(self) -> bool:
+        """Tell the caller that it is taken. False: it must not be run, and its caller knows or is told.
+
+        When this is cancelled, the delivery is still whole."""
+        self._measure()
+        if self.waited_ms >= self.job.wait_ms:
+            await self.finish(expired(self.job))
+            return False
+        self._told = True
+        try:
+            await self._bench.reply(self._message, Kind.TAKEN)
+        except AmqpError as error:
+            self._give_up(error)
+            return False
+        return True  # it leaves at the end of this turn; the job begins in a later one
+
+    async def finish(self, outcome: Outcome) -> None:
+        try:
+            await self._bench.reply(self._message, Kind.OUTCOME, encode_outcome(outcome))
+            self._message.channel.ack(self._message)
+        except AmqpError as error:
+            self._give_up(error)
+
+    async def hand_back(self) -> None:
+        try:
+            if not await self._put_back():
+                self._bench.aside(self._put_back_later(), CALLS)
+        except asyncio.CancelledError:  # perhaps it is there already: at most one may run it
+            self._bench.aside(self.finish(self._unknown()), CALLS)
+            raise
+
+    async def give_back(self) -> None:
+        await self.hand_back()
+
+    async def _put_back_later(self) -> None:
+        pause_s = _AGAIN_FIRST_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _AGAIN_LONGEST_S)
+            if await self._put_back():
+                return
+
+    async def _put_back(self) -> bool:
+        """False: the broker did not take it; it is still ours."""
+        self._measure()
+        remaining_ms = self.job.wait_ms - self.waited_ms
+        if remaining_ms <= 0:
+            await self.finish(expired(self.job))
+            return True
+        properties = self._message.properties
+        try:
+            if self._told:
+                await self._bench.reply(self._message, Kind.RETURNED)
+                self._told = False
+            await self._bench.publisher.publish(
+                self._message.body or b"",
+                exchange=self._bench.topology.exchange,
+                routing_key=CALLS,
+                properties=call_properties(
+                    properties.correlation_id or "",
+                    properties.reply_to or "",
+                    remaining_ms=remaining_ms,
+                    sent_ms=number(self._message, "sent_ms"),
+                    waited_ms=int(self.waited_ms),
+                ),
+            )
+            self._message.channel.ack(self._message)
+        except UnconfirmedError:  # as for a cancellation
+            await self.finish(self._unknown())
+        except OursError as error:
+            _log.warning("job_not_handed_back", job_id=self.job.job_id, reason=error.message)
+            return False
+        except AmqpError as error:
+            self._give_up(error)
+        return True
+
+    def _unknown(self) -> Outcome:
+        return lost(self.job, "its worker stopped, and nobody knows whether another one has it")
+
+    def _give_up(self, error: AmqpError) -> None:
+        """Another worker tells the caller. A connection that is there but takes nothing is of no use."""
+        self._bench.lost(self.job, error)
+        self._message.channel.abandon(str(error))
+
+    def _measure(self) -> None:
+        clock = self._bench.clock
+        self.waited_ms = waited_ms(
+            self._message,
+            self.job.wait_ms,
+            held_ms=(clock.monotonic() - self._arrived) * 1000,
+            now_ms=clock.now_ms(),
+        )
+
+
+class JobDelivery(AsyncDelivery):
+    """An asynchronous job. `key`: the routing key of where it goes back to."""
+
+    __slots__ = ("_bench", "_key", "_message", "job", "space_id")
+
+    def __init__(self, job: Job, message: Message, bench: Bench, key: str) -> None:
+        self.job = job
+        self.space_id = job.space_id
+        self._message = message
+        self._bench = bench
+        self._key = key
+
+    async def acknowledge(self) -> None:
+        try:
+            self._message.channel.ack(self._message)
+        except AmqpError as error:
+            self._bench.lost(self.job, error)
+
+    async def hand_back(self) -> None:
+        await self.postpone(0.0)
+
+    async def postpone(self, delay_s: float) -> None:
+        try:
+            if not await self._move(delay_s):
+                self._bench.aside(self.move_later(delay_s), self._key)
+        except asyncio.CancelledError:  # twice in the queue does no harm
+            self._bench.aside(self.move_later(delay_s), self._key)
+            raise
+
+    async def give_back(self) -> None:
+        await self.hand_back()
+
+    async def move_later(self, delay_s: float) -> None:
+        """Until the broker takes it, or gives it to somebody else because the connection is gone."""
+        pause_s = 0.0
+        while not self._message.channel.closed.done():
+            await asyncio.sleep(pause_s)
+            if await self._move(delay_s):
+                return
+            pause_s = min(max(pause_s * 2, _AGAIN_FIRST_S), _AGAIN_LONGEST_S)
+
+    async def _move(self, delay_s: float) -> bool:
+        """Into its queue, now or later. False: the broker did not take it; it is still ours."""
+        try:
+            await enqueue(self._bench, self.job, delay_s, body=self._message.body, key=self._key)
+        except QueueFullError:
+            return self._reject()
+        except OursError as error:
+            _log.warning("job_not_handed_back", job_id=self.job.job_id, reason=error.message)
+            return False
+        await self.acknowledge()
+        return True
+
+    def _reject(self) -> bool:
+        """There is no room for a copy, the message itself may go back. That counts as a delivery."""
+        try:
+            self._message.channel.reject(self._message, requeue=True)
+        except AmqpError as error:
+            self._bench.lost(self.job, error)
+        return True
+
+
+async def enqueue(
+    bench: Bench, job: Job, delay_s: float, *, key: str, body: bytes | None = None
+) -> None:
+    """Into the queue behind a routing key, now or later. Raises as `Queue.enqueue`."""
+    topology = bench.topology
+    exchange, left_s = topology.delay(delay_s) if delay_s > 0 else (topology.exchange, 0.0)
+    await bench.publisher.publish(
+        encode_job(job) if body is None else body,
+        exchange=exchange,
+        routing_key=key,
+        properties=job_properties(job.job_id, delay_s=left_s),
+    )
+
+
+def dead_properties(message: Message, why: str) -> Basic.Properties:
+    """Of a message that is no job: it keeps its identity and says why it is here."""
+    return Basic.Properties(
+        delivery_mode=2,
+        message_id=message.properties.message_id,
+        headers={"why": why, "from": message.routing_key},
+    )

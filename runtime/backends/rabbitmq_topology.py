@@ -1,0 +1,174 @@
+"""Which exchanges and queues there are, and their declaration.
+
+    {prefix}.internal     direct exchange: everything of ours goes through it, nobody else publishes there
+    {prefix}.calls        synchronous jobs; classic, transient messages with a time to live; what expires
+                          goes to {prefix}.expired, where a gateway tells its caller
+    {prefix}.jobs.N       asynchronous jobs of the spaces whose hash is N; quorum
+    {prefix}.delay.S      fanout exchange and quorum queue: a message waits S seconds there and goes back into
+                          the internal exchange under the routing key that it came with
+    {prefix}.lost         asynchronous jobs that were delivered too often and never acknowledged; quorum
+    {prefix}.dead         what is no job, with the reason, for people to look at; quorum
+
+Nothing is lost between quorum queues: dead-lettering is at least once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+
+from runtime.backends.rabbitmq_options import BrokerSetupError, RabbitMqOptions
+from runtime.errors import UnavailableError
+
+CALLS = "calls"
+EXPIRED = "expired"
+LOST = "lost"
+DEAD = "dead"
+
+_EXPIRED_MAX = 10_000
+_EXPIRED_TTL_MS = 60_000
+"""Longer than any caller waits beyond its job's wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """One queue. `key` is its routing key in the internal exchange; None = it has an exchange of its own."""
+
+    name: str
+    key: str | None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+class Topology:
+    """Names and arguments, pure; `declare` makes them true."""
+
+    def __init__(self, options: RabbitMqOptions) -> None:
+        self._options = options
+        self.exchange = f"{options.prefix}.internal"
+
+    def queue(self, key: str) -> str:
+        """The queue behind a routing key."""
+        return f"{self._options.prefix}.{key}"
+
+    def shard(self, space_id: str) -> str:
+        """The routing key of a space's asynchronous jobs. The same in every program of an installation."""
+        return f"jobs.{zlib.crc32(space_id.encode()) % self._options.shards}"
+
+    def shards(self) -> list[str]:
+        """The routing keys of all of them."""
+        return [f"jobs.{number}" for number in range(self._options.shards)]
+
+    def delay(self, delay_s: float) -> tuple[str, float]:
+        """The exchange that delays, and how long the message has to be delayed again after that, seconds."""
+        steps = self._options.delays_s
+        step = next((step for step in steps if step >= delay_s), steps[-1])
+        return f"{self._options.prefix}.delay.{step}", max(0.0, delay_s - step)
+
+    def queues(self) -> Iterator[QueueSpec]:
+        """All of them."""
+        options = self._options
+        yield QueueSpec(
+            self.queue(CALLS),
+            CALLS,
+            {
+                "x-max-length": options.calls_max,
+                "x-max-length-bytes": options.calls_max_bytes,
+                "x-overflow": "reject-publish",
+                "x-dead-letter-exchange": self.exchange,
+                "x-dead-letter-routing-key": EXPIRED,
+            },
+        )
+        yield QueueSpec(
+            self.queue(EXPIRED),
+            EXPIRED,
+            {"x-max-length": _EXPIRED_MAX, "x-message-ttl": _EXPIRED_TTL_MS},
+        )
+        yield QueueSpec(self.queue(LOST), LOST, {"x-queue-type": "quorum"})
+        yield QueueSpec(self.queue(DEAD), DEAD, {"x-queue-type": "quorum"})
+        kept = {
+            "x-queue-type": "quorum",
+            "x-overflow": "reject-publish",
+            "x-dead-letter-exchange": self.exchange,
+            "x-dead-letter-strategy": "at-least-once",
+        }
+        for key in self.shards():
+            yield QueueSpec(
+                self.queue(key),
+                key,
+                {
+                    **kept,
+                    "x-dead-letter-routing-key": LOST,
+                    "x-delivery-limit": options.delivery_limit,
+                    "x-max-length": options.shard_max_jobs,
+                    "x-max-length-bytes": options.shard_max_bytes,
+                },
+            )
+        for step in options.delays_s:
+            name = f"{options.prefix}.delay.{step}"
+            yield QueueSpec(name, None, {**kept, "x-message-ttl": step * 1000})
+
+    async def declare(self) -> None:
+        """Idempotent. Raises BrokerSetupError when the broker has something else under one of the names or
+        refuses us, UnavailableError when it does not answer."""
+        options = self._options
+        try:
+            async with asyncio.timeout(options.connect_timeout_s * 2):
+                connection = await aio_pika.connect(
+                    options.link_url(),
+                    ssl_context=options.tls(),
+                    timeout=options.connect_timeout_s,
+                    client_properties={"connection_name": f"{options.prefix} topology"},
+                )
+                async with connection:
+                    channel = await connection.channel()
+                    for spec in self.queues():
+                        await self._declare(channel, spec)
+        except (AuthenticationError, ProbableAuthenticationError):
+            raise BrokerSetupError(
+                f"RabbitMQ at {options.where} refuses the user or password of YUNHAN_QUEUE_URL"
+            ) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # aio-pika ends what waits on a lost connection so, too
+            raise _no_answer(options, "connection lost") from None
+        except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            raise _no_answer(options, type(error).__name__) from error
+
+    async def _declare(self, channel: AbstractChannel, spec: QueueSpec) -> None:
+        kind, name = "exchange", self.exchange
+        try:
+            if spec.key is None:
+                name = spec.name
+                await channel.declare_exchange(name, "fanout", durable=True)
+            else:
+                await channel.declare_exchange(name, "direct", durable=True)
+            kind, name = "queue", spec.name
+            queue = await channel.declare_queue(name, durable=True, arguments=spec.arguments)
+            await queue.bind(spec.name if spec.key is None else self.exchange, spec.key or "")
+        except ChannelPreconditionFailed as error:
+            raise BrokerSetupError(
+                f"the {kind} {name} exists on RabbitMQ at {self._options.where} with other arguments"
+                f" ({error}); set the YUNHAN_QUEUE_* settings back, or let the queue run empty, delete it"
+                f" (rabbitmqctl delete_queue {name}) and start again, or choose another"
+                " YUNHAN_QUEUE_PREFIX"
+            ) from None
+
+
+def _no_answer(options: RabbitMqOptions, why: str) -> UnavailableError:
+    return UnavailableError(
+        f"RabbitMQ at {options.where} does not answer ({why}); check YUNHAN_QUEUE_URL and that it runs"
+    )

@@ -1,0 +1,104 @@
+"""`yunhan job`: asynchronous jobs, whoever asked for them."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+
+import click
+
+from runtime.cli.client import ManagementClient, Parameter
+from runtime.cli.jobs import (
+    STATES,
+    in_json,
+    its_space_option,
+    job_argument,
+    name_option,
+    of_job,
+    print_jobs,
+    show_job,
+)
+from runtime.cli.logs import Since
+from runtime.cli.lookup import find_space_id
+from runtime.cli.options import json_option, remote_command, space_option
+from runtime.cli.output import note, print_json
+
+LIMIT_DEFAULT = 50
+
+
+@click.group
+def job() -> None:
+    """Asynchronous jobs: list, show, cancel. `yunhan invoke --async` makes one."""
+
+
+@job.command
+@job_argument
+@its_space_option
+@json_option
+@remote_command
+def show(client: ManagementClient, job_id: str, space: str | None, as_json: bool) -> None:
+    """Show a job's state, attempts, times, bill and result."""
+    told = in_json(client.call("YunhanDescribeJob", of_job(client, job_id, space))["Job"])
+    if as_json:
+        print_json(told)
+    else:
+        show_job(told)
+
+
+@job.command
+@job_argument
+@its_space_option
+@json_option
+@remote_command
+def cancel(client: ManagementClient, job_id: str, space: str | None, as_json: bool) -> None:
+    """Cancel a job. One that runs is stopped within some seconds. Exit code 1 when it was over before."""
+    told = in_json(client.call("YunhanCancelJob", of_job(client, job_id, space))["Job"])
+    cancelled = told["state"] == "cancelled"
+    if as_json:
+        print_json(told)
+    elif cancelled:
+        note(f"Job {job_id} is cancelled.")
+    else:
+        note(f"Job {job_id} was over before: {told['state']}.")
+    sys.exit(0 if cancelled else 1)
+
+
+@job.command("list")
+@space_option
+@name_option
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(STATES), help="Can be repeated."
+)
+@click.option("--since", type=Since(), metavar="AGE|TIME", help="Accepted since, e.g. 10m, 2h.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=LIMIT_DEFAULT,
+    show_default=True,
+    help="The newest so many.",
+)
+@json_option
+@remote_command
+def list_(  # noqa: PLR0917  # click passes options by name
+    client: ManagementClient,
+    space: str,
+    name: str | None,
+    states: Sequence[str],
+    since: int | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first. One that no worker has taken yet is in the queue only: `job show` finds it."""
+    parameters: dict[str, Parameter] = {
+        "SpaceId": find_space_id(client, space),
+        "Name": name,
+        "State": list(states) or None,
+        "FromDate": since,
+    }
+    items = itertools.islice(client.items("YunhanListJobs", parameters, key="DataList"), limit)
+    jobs = [in_json(item) for item in items]
+    if as_json:
+        print_json(jobs)
+    else:
+        print_jobs(jobs)

@@ -1,0 +1,119 @@
+"""What the commands about asynchronous jobs share: options, the members of answers, how a job is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from runtime.cli.client import ManagementClient, Parameter
+from runtime.cli.lookup import find_space_id
+from runtime.cli.output import local_time, note, print_fields, print_table
+
+TERMINAL = ("succeeded", "failed", "timed_out", "dead", "cancelled", "expired")
+STATES = ("queued", "running", *TERMINAL)
+
+job_argument = click.argument("job_id", metavar="JOB")
+its_space_option = click.option(
+    "--space", metavar="ID|NAME", help="Its space; looked for when it is not given."
+)
+name_option = click.option("--function", "name", metavar="NAME", help="Only of this function.")
+
+
+def of_job(client: ManagementClient, job_id: str, space: str | None) -> dict[str, Parameter]:
+    """The parameters that name a job."""
+    parameters: dict[str, Parameter] = {"JobId": job_id}
+    if space:
+        parameters["SpaceId"] = find_space_id(client, space)
+    return parameters
+
+
+def in_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer's members as scripts get them: names begin small, the result is a value, not its text."""
+    told = {name[:1].lower() + name[1:]: _value(value) for name, value in row.items()}
+    if "name" in told:
+        told["function"] = told.pop("name")
+    if isinstance(told.get("result"), str):
+        told["result"] = json.loads(told["result"])
+    return told
+
+
+def show_job(job: Mapping[str, Any]) -> None:
+    """For people: facts and attempts, then the result alone. Takes what `in_json` made."""
+    facts = {
+        "Job": job["jobId"],
+        "State": job["state"],
+        "Space": job["spaceId"],
+        "Function": job.get("function", ""),
+        "Source": job.get("source", ""),
+        "Accepted": _local(job.get("acceptedAt")),
+        "Ended": _local(job.get("endedAt")),
+        "Next attempt": _local(job.get("notBefore")) if job["state"] == "queued" else "",
+        "Replay of": job.get("replayOf") or "",
+        "Idempotency key": job.get("idempotencyKey") or "",
+        "Called by": job.get("parentRequestId") or "",
+        "Reason": reason(job),
+    }
+    print_fields({name: value for name, value in facts.items() if value})
+    attempts = job.get("attempts") or []
+    if attempts:
+        click.echo()
+        print_table(
+            ("Attempt", "Started", "Ended", "Outcome", "Worker", "Request id"),
+            [
+                (
+                    f"{each['number']} of {job['attemptsMax']}",
+                    _local(each["startedAt"]),
+                    _local(each["endedAt"]),
+                    each["outcome"] or ("running" if job["state"] == "running" else "lost"),
+                    each["workerId"],
+                    each["requestId"],
+                )
+                for each in attempts
+            ],
+            below=2,
+        )
+    elif job["state"] == "queued":
+        note("No worker has taken it yet.")
+    if "result" in job:
+        click.echo()
+        click.echo(json.dumps(job["result"], ensure_ascii=False, indent=2))
+
+
+def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """A table; the reason last, because it may be long."""
+    print_table(
+        ("Job", "Function", "State", "Attempts", "Accepted", "Ended", "Reason"),
+        [
+            (
+                job["jobId"],
+                job["function"],
+                job["state"],
+                f"{job['attemptsMade']}/{job['attemptsMax']}",
+                _local(job["acceptedAt"]),
+                _local(job["endedAt"]),
+                reason(job),
+            )
+            for job in jobs
+        ],
+    )
+
+
+def reason(job: Mapping[str, Any]) -> str:
+    """Why its last attempt failed; empty when it did not, or nothing is known."""
+    error = job.get("error")
+    return f"{job['outcome']}: {error['message']}" if error else ""
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return in_json(value)
+    if isinstance(value, list):
+        return [_value(each) for each in value]
+    return value
+
+
+def _local(time: str | None) -> str:
+    return local_time(time) if time else ""

@@ -1,0 +1,1 @@
+"""Messages of other systems, before anything is done with them. Pure: no broker, no database."""

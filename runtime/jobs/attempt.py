@@ -1,0 +1,242 @@
+"""One attempt at an asynchronous job that this worker has claimed: run, then the step that follows.
+
+The rules for what fails on the way stand in `runtime.jobs.runner`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from runtime.errors import UnavailableError, YunhanError
+from runtime.jobs.endings import Finish, Random, TryAgain, next_step, terms_of
+from runtime.jobs.lease import LeaseKeeper, Sleep
+from runtime.messages import Job, JobState, Outcome
+from runtime.ports import Claim, Clock, Ledger, Queue
+from runtime.slots import Slot
+from sandbox.api import Fault, OutcomeKind
+
+_log = structlog.get_logger(__name__)
+
+_RETRY_FIRST_S = 0.1
+_RETRY_LONGEST_S = 2.0
+
+
+@dataclass(slots=True)
+class RunStop:
+    """Why a run is cancelled, for the record that its executor writes: set before the cancellation.
+
+    `worker_lost`: the worker stops, or another attempt took over; `cancelled`: somebody cancelled the job."""
+
+    kind: OutcomeKind = OutcomeKind.WORKER_LOST
+
+
+class AsyncExecutor(Protocol):
+    """Runs one attempt (`runtime.execute`)."""
+
+    async def run(self, job: Job, slot: Slot, *, queue_ms: float, stop: RunStop) -> Outcome:
+        """`job.request_id` is the attempt's. Never raises but for cancellation, which ends the run; the
+        record then says `stop.kind`."""
+
+
+@dataclass(slots=True)
+class RunnerCounts:
+    """What this worker's deliveries came to; for metrics."""
+
+    claimed: int = 0
+    over: int = 0
+    running: int = 0
+    over_quota: int = 0
+    held: int = 0
+    """Not started, because their space is paused."""
+    expired: int = 0
+    finished: int = 0
+    requeued: int = 0
+    stopped: int = 0
+    """Runs that were stopped because their claim was lost or the job cancelled."""
+    too_late: int = 0
+    """Ends that came after another attempt or a cancellation; nothing was recorded."""
+    ledger_failures: int = 0
+    given_up: int = 0
+    """Ends that the ledger did not take in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptParts:
+    """What every attempt of one worker uses."""
+
+    ledger: Ledger
+    queue: Queue
+    executor: AsyncExecutor
+    clock: Clock
+    random: Random
+    sleep: Sleep
+    lease_s: float
+    counts: RunnerCounts
+
+
+class Attempt:
+    """`run`, then `settle`; `hand_over` instead of what is left when the worker is cancelled."""
+
+    def __init__(self, parts: AttemptParts, job: Job, claim: Claim) -> None:
+        self._parts = parts
+        self._job = job
+        self._claim = claim
+        self._lease = LeaseKeeper(
+            claim, parts.ledger, parts.clock, lease_s=parts.lease_s, sleep=parts.sleep
+        )
+        self._outcome: Outcome | None = None
+        self._nothing_to_record = False
+
+    async def run(self, slot: Slot) -> None:
+        """Run it under its renewed lease. A run whose claim is lost is stopped; others decide then."""
+        self._outcome = await self._execute(slot)
+        self._nothing_to_record = self._outcome is None
+
+    async def settle(self) -> None:
+        """Write the step that follows, again and again as long as the lease may hold, then give up."""
+        outcome, wait_s = self._outcome, _RETRY_FIRST_S
+        while outcome is not None:
+            try:
+                await self._record(outcome, at_once=False)
+            except UnavailableError as error:
+                self._parts.counts.ledger_failures += 1
+                if self._parts.clock.monotonic() + wait_s >= self._lease.holds_until:
+                    self._give_up(error)
+                    break
+                await self._parts.sleep(wait_s)
+                wait_s = min(wait_s * 2, _RETRY_LONGEST_S)
+            except YunhanError as error:
+                if outcome.kind is OutcomeKind.RESULT_TOO_LARGE:
+                    self._give_up(error)
+                    break
+                outcome = self._outcome = _not_storable(outcome, error)
+            else:
+                break
+        self._nothing_to_record = True
+
+    async def hand_over(self) -> None:
+        """The worker is cancelled: one try to record the outcome, or that there is none."""
+        if self._nothing_to_record:
+            return
+        outcome = self._outcome or _worker_stopped(self._claim)
+        try:
+            await self._record(outcome, at_once=self._outcome is None)
+        except YunhanError as error:
+            self._give_up(error)
+
+    async def _execute(self, slot: Slot) -> Outcome | None:
+        """The outcome of one attempt; None when it was stopped, because the claim is lost."""
+        job, claim = self._job, self._claim
+        stop = RunStop()
+        waited_ms = max(0, self._parts.clock.now_ms() - terms_of(job).accepted_ms)
+        attempted = replace(job, request_id=claim.attempt.request_id)
+        name = f"job {job.job_id} attempt {claim.attempt.number}"
+        run = asyncio.create_task(
+            self._parts.executor.run(attempted, slot, queue_ms=float(waited_ms), stop=stop),
+            name=f"run {name}",
+        )
+        keep = asyncio.create_task(self._lease.keep(), name=f"renew lease of {name}")
+        try:
+            await asyncio.wait({run, keep}, return_when=asyncio.FIRST_COMPLETED)
+            if run.done():
+                return _outcome_of(run, claim)
+            keep.result()  # an error of programming ends the worker
+            stop.kind = await self._why_lost()
+            self._parts.counts.stopped += 1
+            _log.info("run_stopped", job_id=job.job_id, reason=stop.kind.value)
+            return None
+        finally:
+            run.cancel()
+            keep.cancel()
+            await asyncio.gather(run, keep, return_exceptions=True)
+
+    async def _why_lost(self) -> OutcomeKind:
+        try:
+            entry = await self._parts.ledger.read(self._job.job_id)
+        except YunhanError:
+            return OutcomeKind.CANCELLED
+        taken_over = entry is not None and entry.state is not JobState.CANCELLED
+        return OutcomeKind.WORKER_LOST if taken_over else OutcomeKind.CANCELLED
+
+    async def _record(self, outcome: Outcome, *, at_once: bool) -> None:
+        """Raises YunhanError; may be repeated."""
+        parts = self._parts
+        number = self._claim.attempt.number
+        step = next_step(outcome.kind, terms_of(self._job), attempt=number, random=parts.random)
+        if isinstance(step, Finish):
+            held = await parts.ledger.finish(
+                self._claim, step.state, outcome, now_ms=parts.clock.now_ms()
+            )
+            parts.counts.finished += held
+        else:
+            held = await self._requeue(outcome, _AT_ONCE if at_once else step)
+            parts.counts.requeued += held
+        if not held:
+            parts.counts.too_late += 1
+            _log.info("end_came_too_late", job_id=self._job.job_id, attempt=number)
+
+    async def _requeue(self, outcome: Outcome, step: TryAgain) -> bool:
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        not_before_ms = now_ms + round(step.delay_s * 1000)
+        held = await parts.ledger.requeue(
+            self._claim, outcome, not_before_ms=not_before_ms, now_ms=now_ms
+        )
+        if held:
+            try:
+                await parts.queue.enqueue(self._job, delay_s=step.delay_s)
+            except YunhanError as error:
+                _log.warning(
+                    "next_attempt_left_to_sweeper", job_id=self._job.job_id, error=str(error)
+                )
+        return held
+
+    def _give_up(self, error: YunhanError) -> None:
+        claim = self._claim
+        self._parts.counts.given_up += 1
+        _log.error(
+            "end_not_recorded",
+            job_id=claim.job_id,
+            attempt=claim.attempt.number,
+            request_id=claim.attempt.request_id,
+            error=str(error),
+        )
+
+
+_AT_ONCE = TryAgain(delay_s=0.0)
+
+
+def _outcome_of(run: asyncio.Task[Outcome], claim: Claim) -> Outcome:
+    """An executor never fails and is not cancelled by others; should it be, the job must not hang on it."""
+    if run.cancelled():
+        return _worker_stopped(claim)
+    error = run.exception()
+    if error is None:
+        return run.result()
+    _log.error("executor_failed", request_id=claim.attempt.request_id, exc_info=error)
+    fault = Fault(name="InternalError", message=type(error).__name__, code="InternalError")
+    return Outcome(request_id=claim.attempt.request_id, kind=OutcomeKind.SANDBOX_LOST, fault=fault)
+
+
+def _worker_stopped(claim: Claim) -> Outcome:
+    fault = Fault(name="WorkerStopped", message="the worker stopped during the run")
+    return Outcome(request_id=claim.attempt.request_id, kind=OutcomeKind.WORKER_LOST, fault=fault)
+
+
+def _not_storable(outcome: Outcome, error: YunhanError) -> Outcome:
+    """Waiting would not help: the database refuses this very outcome, most likely for its size."""
+    fault = Fault(
+        name="ResultNotStorable",
+        message=f"the run ended {outcome.kind.value}, but the ledger cannot store how: {error.message}",
+        code=error.code,
+    )
+    return Outcome(
+        request_id=outcome.request_id,
+        kind=OutcomeKind.RESULT_TOO_LARGE,
+        fault=fault,
+        bill=outcome.bill,
+    )

@@ -1,0 +1,192 @@
+"""One asynchronous delivery, from the queue to its step in the ledger.
+
+    claim -> acknowledge -> run under a renewed lease -> finish, or requeue and enqueue again
+
+What happens when a part fails:
+
+    the ledger does not answer the claim     postponed; no attempt is spent
+    the acknowledgement fails                the job runs; a second delivery finds its lease, is forgotten
+    the claim is lost, the job cancelled     the run is stopped; whoever has the entry now decides
+    the ledger does not take the end         tried again as long as the lease holds, then left: the sweeper
+                                             begins another attempt, and the result of this one is lost
+    enqueueing again fails                   left: the sweeper does it when the attempt is overdue
+    the worker is cancelled (drain too long) what is not claimed is handed back; a run counts as an attempt
+                                             that ended `worker_lost` and the next one is due at once
+
+The last counts an attempt although the job is not to blame: its code ran, and may have had effects; the
+number of runs is what `attempts_max` promises. Only what never began costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from runtime.errors import YunhanError
+from runtime.ids import new_request_id
+from runtime.jobs.attempt import AsyncExecutor, Attempt, AttemptParts, RunnerCounts
+from runtime.jobs.endings import Random, expired_outcome, lost_outcome, too_old
+from runtime.jobs.lease import Sleep
+from runtime.messages import Job, Outcome
+from runtime.ports import AsyncDelivery, Claim, Clock, Ledger, NotClaimed, Queue, Quota
+from runtime.slots import Slot
+
+_log = structlog.get_logger(__name__)
+
+MayStart = Callable[[Job], Awaitable[bool]]
+"""Whether a job may begin an attempt now. Raises UnavailableError when that is not known."""
+
+
+async def always(_job: Job) -> bool:
+    """A `MayStart` that holds nothing back."""
+    return True
+
+
+Unstarted = Callable[[Job, Outcome], None]
+"""Told of a job that ended without a run, so that its request id is found in the records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerLimits:
+    """Bounds of asynchronous runs. Seconds."""
+
+    quota: Quota
+    lease_s: float = 30.0
+    quota_delay_s: float = 5.0
+    """A job over a quota comes back after about this time."""
+    ledger_delay_s: float = 5.0
+    """So does one for which the ledger did not answer."""
+    held_delay_s: float = 30.0
+    """So does one that may not start now, e.g. of a paused space; a later one of it waits as long."""
+    handover_s: float = 2.0
+    """What a cancelled worker may spend to leave its job to others at once."""
+
+
+class AsyncRunner:
+    """Runs asynchronous deliveries of one worker; `run` may be under way many times at once."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        queue: Queue,
+        executor: AsyncExecutor,
+        clock: Clock,
+        worker_id: str,
+        limits: RunnerLimits,
+        random: Random,
+        unstarted: Unstarted,
+        may_start: MayStart = always,
+        sleep: Sleep = asyncio.sleep,
+        new_id: Callable[[], str] = new_request_id,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._worker_id = worker_id
+        self._limits = limits
+        self._random = random
+        self._unstarted = unstarted
+        self._may_start = may_start
+        self._new_id = new_id
+        self.counts = RunnerCounts()
+        self._parts = AttemptParts(
+            ledger=ledger,
+            queue=queue,
+            executor=executor,
+            clock=clock,
+            random=random,
+            sleep=sleep,
+            lease_s=limits.lease_s,
+            counts=self.counts,
+        )
+
+    async def run(self, delivery: AsyncDelivery, slot: Slot) -> None:
+        """See the module. The caller releases `slot` afterwards. Raises only for cancellation, which it
+        re-raises after at most `handover_s`, and for errors of programming."""
+        claim = await self._claim(delivery)
+        if claim is not None:
+            attempt = Attempt(self._parts, delivery.job, claim)
+            try:
+                await self._settle_delivery(delivery.acknowledge)
+                await attempt.run(slot)
+                await attempt.settle()
+            except asyncio.CancelledError:
+                await self._in_time(attempt.hand_over())
+                raise
+
+    async def _claim(self, delivery: AsyncDelivery) -> Claim | None:
+        """The claim, or None when the delivery is settled otherwise."""
+        job = delivery.job
+        try:
+            answer = await self._ask(job)
+        except asyncio.CancelledError:
+            # Should the claim have been made all the same, its lease ends and the sweeper sees to it.
+            await self._in_time(self._settle_delivery(delivery.hand_back))
+            raise
+        except YunhanError as error:
+            self.counts.ledger_failures += 1
+            _log.warning("job_not_claimed", job_id=job.job_id, error=str(error))
+            await self._postpone(delivery, self._limits.ledger_delay_s)
+            return None
+        if isinstance(answer, Claim):
+            self.counts.claimed += 1
+            return answer
+        if answer is None:
+            self.counts.held += 1
+            await self._postpone(delivery, self._limits.held_delay_s)
+            return None
+        if answer in {NotClaimed.SPACE_QUOTA, NotClaimed.FUNCTION_QUOTA}:
+            self.counts.over_quota += 1
+            await self._postpone(delivery, self._limits.quota_delay_s)
+            return None
+        if answer is NotClaimed.RUNNING:
+            self.counts.running += 1
+        else:
+            self.counts.over += 1
+        await self._settle_delivery(delivery.acknowledge)
+        return None
+
+    async def _ask(self, job: Job) -> Claim | NotClaimed | None:
+        """None: it may not start now."""
+        now_ms = self._clock.now_ms()
+        if too_old(job, now_ms) and await self._ledger.expire(job, now_ms=now_ms):
+            self.counts.expired += 1
+            self._unstarted(job, expired_outcome(job, now_ms))
+            return NotClaimed.OVER
+        if not await self._may_start(job):
+            return None
+        answer = await self._ledger.claim(
+            job,
+            worker_id=self._worker_id,
+            request_id=self._new_id(),
+            lease_ms=round(self._limits.lease_s * 1000),
+            quota=self._limits.quota,
+            now_ms=now_ms,
+        )
+        if answer is NotClaimed.USED_UP:
+            entry = await self._ledger.read(job.job_id)
+            if entry is not None:
+                await self._ledger.bury(job.job_id, lost_outcome(entry), now_ms=now_ms)
+        return answer
+
+    async def _postpone(self, delivery: AsyncDelivery, delay_s: float) -> None:
+        spread_s = delay_s * (0.75 + 0.5 * self._random())
+        await self._settle_delivery(lambda: delivery.postpone(spread_s))
+
+    async def _settle_delivery(self, settle: Callable[[], Awaitable[None]]) -> None:
+        """A queue that is away keeps the delivery and gives it to somebody again: harmless."""
+        try:
+            await settle()
+        except YunhanError as error:
+            _log.warning("delivery_not_settled", error=str(error))
+
+    async def _in_time(self, work: Awaitable[None]) -> None:
+        """What a cancelled worker still does. It is bounded, and a second cancellation ends it."""
+        try:
+            async with asyncio.timeout(self._limits.handover_s):
+                await work
+        except TimeoutError:
+            self.counts.given_up += 1

@@ -1,0 +1,330 @@
+"""The part of the `Ledger` contract beyond acceptance, claims and ends; see `ledger`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from runtime.errors import ConflictError
+from runtime.messages import JobState, Outcome
+from runtime.ports import Claim, Ledger, LedgerQuery, NotClaimed, Quota
+from runtime.testing.ledger_samples import (
+    GRACE,
+    HOUR,
+    LEASE,
+    NOW,
+    ask,
+    claimed,
+    ended,
+    entry_of,
+    ledger_job,
+    outcome_of,
+    overdue,
+)
+from sandbox.api import OutcomeKind
+
+
+class LedgerUpkeepContract:
+    """Cancelling, expiring, burying, quotas, overdue entries, questions, deletion."""
+
+    @pytest.fixture
+    def ledger(self) -> Ledger:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def rivals(self, ledger: Ledger) -> Sequence[Ledger]:
+        """The same ledger, as several programs would have it."""
+        return [ledger] * 4
+
+    # --- cancel, expire -------------------------------------------------------------------------
+
+    async def test_queued_job_is_cancelled(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        await ledger.accept(job, now_ms=NOW)
+        entry = await ledger.cancel(job.job_id, "mp-1", now_ms=NOW + 1)
+        assert entry is not None
+        assert (entry.state, entry.ended_ms) == (JobState.CANCELLED, NOW + 1)
+        assert await ask(ledger, job) is NotClaimed.OVER
+        assert not await ledger.expire(job, now_ms=NOW)
+        assert await ledger.cancel(job.job_id, "mp-1", now_ms=NOW + 2) == entry
+
+    async def test_running_job_is_cancelled_and_its_worker_learns_it(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        claim = await claimed(ledger, job)
+        entry = await ledger.cancel(job.job_id, "mp-1", now_ms=NOW + 1)
+        assert entry is not None
+        assert entry.state is JobState.CANCELLED
+        assert entry.leased_until_ms is None
+        assert entry.attempts == (claim.attempt,)
+        assert not await ledger.renew(claim, lease_ms=LEASE, now_ms=NOW + 2)
+        ok = outcome_of(claim)
+        assert not await ledger.finish(claim, JobState.SUCCEEDED, ok, now_ms=NOW + 2)
+        assert await entry_of(ledger, job) == entry
+
+    async def test_job_that_no_worker_saw_is_cancelled(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        entry = await ledger.cancel(job.job_id, "mp-1", now_ms=NOW)
+        assert entry is not None
+        assert (entry.state, entry.job.job_id) == (JobState.CANCELLED, job.job_id)
+        assert entry.job.space_id == "mp-1"
+        assert await ledger.read(job.job_id) == entry
+        assert await ask(ledger, job) is NotClaimed.OVER
+        filled = await entry_of(ledger, job)
+        assert (filled.job, filled.state) == (job, JobState.CANCELLED)
+
+    async def test_jobs_of_other_spaces_are_not_cancelled(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        await ledger.accept(job, now_ms=NOW)
+        assert await ledger.cancel(job.job_id, "mp-2", now_ms=NOW) is None
+        assert (await entry_of(ledger, job)).state is JobState.QUEUED
+
+    async def test_cancel_and_claim_at_once_leave_a_cancelled_job(
+        self, rivals: Sequence[Ledger]
+    ) -> None:
+        for _ in range(10):
+            job = ledger_job()
+            await asyncio.gather(
+                ask(rivals[0], job), rivals[-1].cancel(job.job_id, "mp-1", now_ms=NOW)
+            )
+            assert (await entry_of(rivals[0], job)).state is JobState.CANCELLED
+
+    async def test_expired_job_is_over(self, ledger: Ledger) -> None:
+        unknown, queued = ledger_job(), ledger_job()
+        await ledger.accept(queued, now_ms=NOW)
+        for job in (unknown, queued):
+            assert await ledger.expire(job, now_ms=NOW + HOUR)
+            entry = await entry_of(ledger, job)
+            assert (entry.state, entry.ended_ms) == (JobState.EXPIRED, NOW + HOUR)
+            assert entry.job == job
+            assert await ask(ledger, job, at_ms=NOW + HOUR) is NotClaimed.OVER
+            assert not await ledger.expire(job, now_ms=NOW + HOUR)
+
+    async def test_running_job_does_not_expire(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        claim = await claimed(ledger, job)
+        assert not await ledger.expire(job, now_ms=NOW + HOUR)
+        assert await ledger.finish(claim, JobState.SUCCEEDED, outcome_of(claim), now_ms=NOW)
+
+    # --- used up --------------------------------------------------------------------------------
+
+    async def test_no_attempt_beyond_the_terms(self, ledger: Ledger) -> None:
+        job = ledger_job(attempts_max=2)
+        await claimed(ledger, job)
+        last = await claimed(ledger, job, at_ms=NOW + LEASE)
+        reason = outcome_of(last, OutcomeKind.WORKER_LOST)
+        assert not await ledger.bury(job.job_id, reason, now_ms=NOW + LEASE)  # its lease holds
+        at_ms = NOW + 2 * LEASE
+        assert await ask(ledger, job, at_ms=at_ms) is NotClaimed.USED_UP
+        assert await ledger.bury(job.job_id, reason, now_ms=at_ms)
+        assert not await ledger.bury(job.job_id, reason, now_ms=at_ms)
+        entry = await entry_of(ledger, job)
+        assert (entry.state, entry.outcome) == (JobState.DEAD, reason)
+        assert (entry.ended_ms, entry.leased_until_ms) == (at_ms, None)
+        assert [attempt.kind for attempt in entry.attempts] == [None, None]
+        assert await ask(ledger, job, at_ms=at_ms) is NotClaimed.OVER
+        ok = outcome_of(last)
+        assert not await ledger.finish(last, JobState.SUCCEEDED, ok, now_ms=at_ms)
+
+    async def test_jobs_with_attempts_left_are_not_buried(self, ledger: Ledger) -> None:
+        job = ledger_job(attempts_max=2)
+        reason = Outcome(request_id="r", kind=OutcomeKind.WORKER_LOST)
+        assert not await ledger.bury(job.job_id, reason, now_ms=NOW)
+        await claimed(ledger, job)
+        assert not await ledger.bury(job.job_id, reason, now_ms=NOW + LEASE)
+        assert (await entry_of(ledger, job)).state is JobState.RUNNING
+
+    # --- quotas ---------------------------------------------------------------------------------
+
+    async def test_quota_of_a_space(self, ledger: Ledger) -> None:
+        quota = Quota(per_space=2, per_function=9)
+        first = await claimed(ledger, ledger_job(function="a"))
+        await claimed(ledger, ledger_job(function="b"), at_ms=NOW + 1)
+        third = ledger_job(function="c")
+        assert await ask(ledger, third, at_ms=NOW + 2, quota=quota) is NotClaimed.SPACE_QUOTA
+        assert await ledger.read(third.job_id) is None
+        other = ledger_job("mp-2")
+        assert isinstance(await ask(ledger, other, quota=quota), Claim)
+        await ledger.finish(first, JobState.SUCCEEDED, outcome_of(first), now_ms=NOW)
+        assert isinstance(await ask(ledger, third, at_ms=NOW + 2, quota=quota), Claim)
+
+    async def test_quota_of_a_function(self, ledger: Ledger) -> None:
+        quota = Quota(per_space=9, per_function=1)
+        await claimed(ledger, ledger_job(function="a"))
+        second = ledger_job(function="a")
+        await ledger.accept(second, now_ms=NOW)
+        assert await ask(ledger, second, quota=quota) is NotClaimed.FUNCTION_QUOTA
+        assert (await entry_of(ledger, second)).state is JobState.QUEUED
+        assert isinstance(await ask(ledger, ledger_job(function="b"), quota=quota), Claim)
+
+    async def test_ended_leases_count_for_no_quota(self, ledger: Ledger) -> None:
+        quota = Quota(per_space=1, per_function=1)
+        lost = ledger_job()
+        await claimed(ledger, lost)
+        assert isinstance(await ask(ledger, lost, at_ms=NOW + LEASE, quota=quota), Claim)
+
+    async def test_what_is_over_or_runs_is_told_before_a_quota(self, ledger: Ledger) -> None:
+        over, running = ledger_job(), ledger_job()
+        await ended(ledger, over, JobState.SUCCEEDED, OutcomeKind.OK, NOW)
+        await claimed(ledger, running)
+        quota = Quota(per_space=1, per_function=1)
+        assert await ask(ledger, over, quota=quota) is NotClaimed.OVER
+        assert await ask(ledger, running, quota=quota) is NotClaimed.RUNNING
+
+    # --- overdue --------------------------------------------------------------------------------
+
+    async def test_overdue_are_ended_leases_and_what_waits_too_long(self, ledger: Ledger) -> None:
+        leased, queued, again, done = (ledger_job() for _ in range(4))
+        await claimed(ledger, leased)
+        await ledger.accept(queued, now_ms=NOW)
+        claim = await claimed(ledger, again)
+        lost = outcome_of(claim, OutcomeKind.SANDBOX_LOST)
+        await ledger.requeue(claim, lost, not_before_ms=NOW + 40_000, now_ms=NOW)
+        await ended(ledger, done, JobState.SUCCEEDED, OutcomeKind.OK, NOW)
+        assert await overdue(ledger, NOW + GRACE - 1) == set()
+        assert await overdue(ledger, NOW + GRACE) == {queued.job_id}
+        assert await overdue(ledger, NOW + GRACE) == set()  # somebody has it
+        await ledger.cancel(queued.job_id, "mp-1", now_ms=NOW)
+        assert await overdue(ledger, NOW + LEASE - 1) == set()
+        entries = await ledger.overdue(now_ms=NOW + LEASE, grace_ms=GRACE, limit=9)
+        assert entries == [await entry_of(ledger, leased)]
+        assert await overdue(ledger, NOW + 40_000 + GRACE - 1) == {leased.job_id}
+        assert await overdue(ledger, NOW + 40_000 + GRACE) == {again.job_id}
+
+    async def test_overdue_entries_come_again_less_and_less_often(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        await ledger.accept(job, now_ms=NOW)
+        times = [
+            at_ms
+            for at_ms in range(NOW, NOW + 64 * GRACE, GRACE // 2)
+            if await overdue(ledger, at_ms)
+        ]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert times[0] == NOW + GRACE
+        assert gaps == [GRACE * 2**i for i in range(len(gaps))]
+        assert len(gaps) == 5
+
+    async def test_changes_make_an_entry_due_anew(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        await ledger.accept(job, now_ms=NOW)
+        assert await overdue(ledger, NOW + GRACE) == {job.job_id}
+        claim = await claimed(ledger, job, at_ms=NOW + GRACE)
+        at_ms = NOW + GRACE + LEASE
+        assert await ledger.renew(claim, lease_ms=LEASE, now_ms=at_ms - 1)
+        assert await overdue(ledger, at_ms) == set()
+        assert await overdue(ledger, at_ms + LEASE) == {job.job_id}
+
+    async def test_overdue_is_bounded_and_the_oldest_come_first(self, ledger: Ledger) -> None:
+        jobs = [ledger_job(at_ms=NOW + i) for i in range(6)]
+        for job in reversed(jobs):
+            await ledger.accept(job, now_ms=NOW)
+        at_ms = NOW + HOUR
+        assert await overdue(ledger, at_ms, limit=2) == {job.job_id for job in jobs[:2]}
+        assert await overdue(ledger, at_ms, limit=9) == {job.job_id for job in jobs[2:]}
+        assert await overdue(ledger, at_ms + HOUR, limit=0) == set()
+
+    async def test_each_overdue_entry_goes_to_one_of_many(self, rivals: Sequence[Ledger]) -> None:
+        jobs = [ledger_job() for _ in range(20)]
+        for job in jobs:
+            await rivals[0].accept(job, now_ms=NOW)
+        given = await asyncio.gather(
+            *(each.overdue(now_ms=NOW + HOUR, grace_ms=GRACE, limit=20) for each in rivals)
+        )
+        ids = [entry.job.job_id for entries in given for entry in entries]
+        assert sorted(ids) == sorted(job.job_id for job in jobs)
+
+    # --- questions ------------------------------------------------------------------------------
+
+    async def test_find_pages_newest_first(self, ledger: Ledger) -> None:
+        jobs = [ledger_job(at_ms=NOW + i) for i in range(5)]
+        for job in jobs:
+            await ledger.accept(job, now_ms=NOW)
+        await ledger.accept(ledger_job("mp-2"), now_ms=NOW)
+        query = LedgerQuery(space_id="mp-1")
+        page, total = await ledger.find(query, offset=1, limit=2)
+        assert ([entry.job for entry in page], total) == (jobs[3:1:-1], 5)
+        assert await ledger.find(query, offset=9, limit=2) == ([], 5)
+        assert await ledger.find(query, offset=0, limit=0) == ([], 5)
+        assert (await ledger.find(LedgerQuery(), offset=0, limit=1))[1] == 6
+
+    async def test_find_and_count_by_everything(self, ledger: Ledger) -> None:
+        dead, failed, queued = ledger_job(function="a"), ledger_job(function="b"), ledger_job()
+        await ended(ledger, dead, JobState.DEAD, OutcomeKind.SANDBOX_LOST, NOW)
+        await ended(ledger, failed, JobState.FAILED, OutcomeKind.FUNCTION_ERROR, NOW)
+        await ledger.accept(queued, now_ms=NOW)
+        later = ledger_job("mp-2", at_ms=NOW + HOUR)
+        await ledger.accept(later, now_ms=NOW)
+
+        async def found(query: LedgerQuery) -> set[str]:
+            page, total = await ledger.find(query, offset=0, limit=99)
+            assert total == len(page)
+            assert sum((await ledger.count(query)).values()) == total
+            return {entry.job.job_id for entry in page}
+
+        over = frozenset({JobState.DEAD, JobState.FAILED})
+        assert await found(LedgerQuery(states=frozenset({JobState.DEAD}))) == {dead.job_id}
+        assert await found(LedgerQuery(states=over)) == {dead.job_id, failed.job_id}
+        assert await found(LedgerQuery(states=over, function="b")) == {failed.job_id}
+        assert await found(LedgerQuery(states=frozenset())) == set()
+        assert await found(LedgerQuery(space_id="mp-2")) == {later.job_id}
+        assert await found(LedgerQuery(from_ms=NOW + 1)) == {later.job_id}
+        assert await found(LedgerQuery(to_ms=NOW)) == set()
+        assert await found(LedgerQuery(from_ms=NOW, to_ms=NOW + HOUR, function="hello")) == {
+            queued.job_id
+        }
+        assert await ledger.count(LedgerQuery(space_id="mp-1")) == {
+            JobState.DEAD: 1,
+            JobState.FAILED: 1,
+            JobState.QUEUED: 1,
+        }
+
+    # --- deletion -------------------------------------------------------------------------------
+
+    async def test_dropped_entry_is_gone_and_its_job_never_runs(self, ledger: Ledger) -> None:
+        job, waiting = ledger_job(idempotency_key="k"), ledger_job()
+        assert not await ledger.drop(job.job_id)
+        await ledger.accept(job, now_ms=NOW)
+        await ledger.accept(waiting, now_ms=NOW)
+        assert not await ledger.drop(job.job_id)
+        await ended(ledger, job, JobState.DEAD, OutcomeKind.SANDBOX_LOST, NOW)
+        assert not await ledger.dropped(job.job_id)
+        assert await ledger.drop(job.job_id)
+        assert not await ledger.drop(job.job_id)
+        assert await ledger.dropped(job.job_id)
+        assert await ledger.read(job.job_id) is None
+        assert await ledger.count(LedgerQuery()) == {JobState.QUEUED: 1}
+        assert (await ledger.find(LedgerQuery(), offset=0, limit=9))[1] == 1
+        assert await ask(ledger, job, at_ms=NOW + HOUR) is NotClaimed.OVER
+        assert not await ledger.expire(job, now_ms=NOW)
+        assert await ledger.cancel(job.job_id, "mp-1", now_ms=NOW) is None
+        with pytest.raises(ConflictError):
+            await ledger.accept(job, now_ms=NOW)
+        again = ledger_job(idempotency_key="k")
+        assert (await ledger.accept(again, now_ms=NOW)).job == again
+        assert await ledger.prune(before_ms=NOW + 1) == 1
+        assert not await ledger.dropped(job.job_id)
+
+    async def test_prune_deletes_what_ended_before(self, ledger: Ledger) -> None:
+        old, kept, running, queued = (ledger_job() for _ in range(4))
+        await ended(ledger, old, JobState.SUCCEEDED, OutcomeKind.OK, NOW)
+        await ended(ledger, kept, JobState.SUCCEEDED, OutcomeKind.OK, NOW + 1)
+        await claimed(ledger, running)
+        await ledger.accept(queued, now_ms=NOW)
+        assert await ledger.prune(before_ms=NOW) == 0
+        assert await ledger.prune(before_ms=NOW + 1) == 1
+        assert await ledger.read(old.job_id) is None
+        assert sum((await ledger.count(LedgerQuery())).values()) == 3
+
+    async def test_entries_of_a_space_are_deleted(self, ledger: Ledger) -> None:
+        job, running, other = ledger_job(), ledger_job(), ledger_job("mp-2")
+        await ended(ledger, job, JobState.SUCCEEDED, OutcomeKind.OK, NOW)
+        claim = await claimed(ledger, running)
+        await ledger.accept(other, now_ms=NOW)
+        await ledger.delete_space("mp-1")
+        await ledger.delete_space("mp-1")
+        assert await ledger.count(LedgerQuery()) == {JobState.QUEUED: 1}
+        assert not await ledger.renew(claim, lease_ms=LEASE, now_ms=NOW)
+        ok = outcome_of(claim)
+        assert not await ledger.finish(claim, JobState.SUCCEEDED, ok, now_ms=NOW)

@@ -1,0 +1,1 @@
+"""Timer triggers: when a function is due, and each tick as exactly one job (spec: functions (d))."""

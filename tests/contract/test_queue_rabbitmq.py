@@ -1,0 +1,52 @@
+"""The queue contracts over RabbitMQ."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq_topology import Topology
+from runtime.ports import Queue
+from runtime.testing.async_queue import AsyncQueueContract
+from runtime.testing.queue import QueueContract, QueueFactory
+from tests.harness.rabbitmq import RabbitMq
+from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def queue_factory(rabbitmq: RabbitMq) -> AsyncIterator[QueueFactory]:
+    made: list[RabbitMqOptions] = []
+
+    def make(max_jobs: int) -> Queue:
+        options = new_options(rabbitmq.url, calls_max=max_jobs, shard_max_jobs=max_jobs)
+        made.append(options)
+        return rabbitmq_queue(options)
+
+    yield make
+    for options in made:
+        await delete_queues(options)
+
+
+class TestRabbitMqCalls(QueueContract):
+    withdraws = False
+    first_again = False
+
+    @pytest.fixture
+    def queue_factory(self, queue_factory: QueueFactory) -> QueueFactory:
+        return queue_factory
+
+
+class TestRabbitMqJobs(AsyncQueueContract):
+    spaces = ("mp-busy", "mp-silent")
+
+    @pytest.fixture
+    def queue_factory(self, queue_factory: QueueFactory) -> QueueFactory:
+        return queue_factory
+
+    def test_the_spaces_of_the_contract_lie_in_different_shards(self) -> None:
+        topology = Topology(new_options("amqp://localhost/"))
+        assert len({topology.shard(space_id) for space_id in self.spaces}) == 2

@@ -1,0 +1,130 @@
+"""The contracts of leases and of timers' states over every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from runtime.backends.documents_mongodb import Document, connect
+from runtime.backends.lease_memory import LeasesMemory
+from runtime.backends.lease_mongodb import LeasesMongodb
+from runtime.backends.timers_memory import TimersMemory
+from runtime.backends.timers_mongodb import TimersMongodb
+from runtime.ports import LeaseStore, TimerStore
+from runtime.testing.lease_store import LeaseStoreContract
+from runtime.testing.timer_store import KEY, STATE, TimerStoreContract
+
+Database = AsyncDatabase[Document]
+
+
+class TestLeasesMemory(LeaseStoreContract):
+    @pytest.fixture
+    def leases(self) -> LeaseStore:
+        return LeasesMemory()
+
+
+class TestTimersMemory(TimerStoreContract):
+    @pytest.fixture
+    def timers(self) -> TimerStore:
+        return TimersMemory()
+
+
+class _Databases:
+    """Give `database`, an empty one, and `url`, its server."""
+
+    @pytest.fixture
+    def database(self) -> Database:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def url(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def rival_databases(
+        self, database: Database, url: str
+    ) -> AsyncIterator[Sequence[Database]]:
+        """With connections of their own."""
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(connect(url, timeout_s=20)) for _ in range(4)
+            ]
+            yield [client[database.name] for client in clients]
+
+
+class LeasesMongodbContract(_Databases, LeaseStoreContract):
+    @pytest.fixture
+    def leases(self, database: Database) -> LeaseStore:
+        return LeasesMongodb(database)
+
+    @pytest.fixture
+    def rivals(self, rival_databases: Sequence[Database]) -> Sequence[LeaseStore]:
+        return [LeasesMongodb(each) for each in rival_databases]
+
+
+class TimersMongodbContract(_Databases, TimerStoreContract):
+    @pytest.fixture
+    async def timers(self, database: Database) -> TimerStore:
+        timers = TimersMongodb(database)
+        await timers.ensure_indexes()
+        return timers
+
+    @pytest.fixture
+    def rivals(
+        self, timers: TimerStore, rival_databases: Sequence[Database]
+    ) -> Sequence[TimerStore]:
+        return [TimersMongodb(each) for each in rival_databases]
+
+    async def test_fields_of_a_newer_version_are_ignored(
+        self, timers: TimerStore, database: Database
+    ) -> None:
+        assert await timers.replace(KEY, None, STATE)
+        await database["timers"].update_many({}, {"$set": {"mood": "good"}})
+        assert await timers.states() == {KEY: STATE}
+
+
+@pytest.mark.integration
+class TestLeasesEmbedded(LeasesMongodbContract):
+    @pytest.fixture
+    def database(self, embedded_database: Database) -> Database:
+        return embedded_database
+
+    @pytest.fixture
+    def url(self, embedded_url: str) -> str:
+        return embedded_url
+
+
+@pytest.mark.integration
+class TestLeasesMongodb(LeasesMongodbContract):
+    @pytest.fixture
+    def database(self, mongodb_database: Database) -> Database:
+        return mongodb_database
+
+    @pytest.fixture
+    def url(self, mongodb_url: str) -> str:
+        return mongodb_url
+
+
+@pytest.mark.integration
+class TestTimersEmbedded(TimersMongodbContract):
+    @pytest.fixture
+    def database(self, embedded_database: Database) -> Database:
+        return embedded_database
+
+    @pytest.fixture
+    def url(self, embedded_url: str) -> str:
+        return embedded_url
+
+
+@pytest.mark.integration
+class TestTimersMongodb(TimersMongodbContract):
+    @pytest.fixture
+    def database(self, mongodb_database: Database) -> Database:
+        return mongodb_database
+
+    @pytest.fixture
+    def url(self, mongodb_url: str) -> str:
+        return mongodb_url

@@ -1,0 +1,42 @@
+"""Queues of the RabbitMQ adapter on a test broker, each installation under a prefix of its own."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import aio_pika
+
+from runtime.backends.queue_rabbitmq import RabbitMqQueue
+from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq_topology import Topology
+from runtime.ports import SystemClock
+
+
+def new_options(url: str, **changes: Any) -> RabbitMqOptions:
+    """Few queues, a prefix that nobody has."""
+    values: dict[str, Any] = {
+        "url": url,
+        "prefix": f"test-{uuid.uuid4().hex[:12]}",
+        "shards": 2,
+        "delays_s": (1, 2),
+        **changes,
+    }
+    return RabbitMqOptions(**values)
+
+
+def rabbitmq_queue(options: RabbitMqOptions) -> RabbitMqQueue:
+    return RabbitMqQueue(options, clock=SystemClock())
+
+
+async def delete_queues(options: RabbitMqOptions) -> None:
+    """Everything that `Topology.declare` made."""
+    topology = Topology(options)
+    connection = await aio_pika.connect(options.url)
+    async with connection:
+        channel = await connection.channel()
+        for spec in topology.queues():
+            await channel.queue_delete(spec.name)
+            if spec.key is None:
+                await channel.exchange_delete(spec.name)
+        await channel.exchange_delete(topology.exchange)
