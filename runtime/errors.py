@@ -50,6 +50,17 @@ class ConflictError(CallerError):
     """Something that the caller wants to make exists already, or changed meanwhile."""
 
 
+class KeyReusedError(ConflictError):
+    """An idempotency key came again with other arguments: no job was made."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            "IdempotencyKeyReused",
+            f"the idempotency key belongs to job {job_id}, which has other arguments; repeat a call with"
+            " the same arguments, or give another call another key",
+        )
+
+
 class DomainTakenError(CallerError):
     """A custom domain belongs to another space already."""
 
@@ -87,6 +98,14 @@ class OverloadedError(OursError):
 
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__("Throttling.Api.Concurrency", message, retry_after_s=retry_after_s)
+
+
+class RateExceededError(OverloadedError):
+    """Refused because this came too fast; a little later it will not be."""
+
+
+class LineFullError(OverloadedError):
+    """Refused because the line of its space, or of those who share it, is full: others may have room."""
 
 
 class UnavailableError(OursError):

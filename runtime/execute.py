@@ -8,7 +8,6 @@ the record was written.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,7 +82,7 @@ class _JobHost:
         self._job = job
         self._slot = slot
         self._calls = calls
-        self.counts: Counter[CallKind] = Counter()
+        self.counts: dict[CallKind, int] = {}
         self.traffic = HttpTraffic()
         self.lines: list[LogLine] = []
         self.cut = False
@@ -93,7 +92,8 @@ class _JobHost:
         self.cut = self.cut or cut
 
     async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
-        self.counts[kind_of(method)] += 1
+        kind = kind_of(method)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         return await self._calls.answer_function(
             self._job,
             self._slot,

@@ -19,12 +19,16 @@ def new_deployment_id() -> str:
 
 def new_request_id() -> str:
     """28 hex digits, the first 12 are the time in ms, so that ids sort by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"
+    return _timed_id(time.time_ns() // 1_000_000)
 
 
-def new_job_id() -> str:
-    """`job-` + 28 hex digits, sortable by time."""
-    return f"job-{new_request_id()}"
+def new_job_id(now_ms: int | None = None) -> str:
+    """`job-` + 28 hex digits, sortable by time; None = the machine's clock."""
+    return f"job-{_timed_id(time.time_ns() // 1_000_000 if now_ms is None else now_ms)}"
+
+
+def _timed_id(now_ms: int) -> str:
+    return f"{now_ms:012x}{os.urandom(8).hex()}"
 
 
 def new_user_id() -> str:

@@ -5,7 +5,13 @@
 
 The payload is a job's sealed environment and then its arguments, or an outcome's value: raw, never encoded
 again. Header keys are short, because they travel with every call; those that hold a default are left out.
-Keys that are not known are ignored, so that a field can be added; a change of meaning takes a new version.
+Keys that are not known are ignored, so that a field can be added; a change of meaning takes a new version:
+
+    1   as above
+    2   the same, but arguments or value are not here: the header says where they are stored
+
+Each message has the lowest version that says all of it, so that an older program refuses only what it would
+misunderstand.
 """
 
 from __future__ import annotations
@@ -27,10 +33,12 @@ from runtime.messages import (
     Outcome,
     Principal,
     Source,
+    StoredBytes,
 )
 from sandbox.api import INHERITED, EgressRules, Fault, OutcomeKind
 
 VERSION = 1
+STORED_VERSION = 2
 
 _JOB = b"YJ"
 _OUTCOME = b"YO"
@@ -71,15 +79,23 @@ def encode_job(job: Job) -> bytes:
     header |= {key: text for key, text in texts.items() if text is not None}
     if job.terms is not None:
         header["t"] = _terms_to_header(job.terms)
-    return _pack(_JOB, header, job.env_sealed + job.args if job.env_sealed else job.args)
+    payload = job.env_sealed + job.args if job.env_sealed else job.args
+    return _pack(_JOB, header, payload, job.args_stored)
 
 
-def decode_job(data: bytes) -> Job:
-    """Raises MalformedMessageError that says what is wrong."""
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """What was encoded, as its head and its payload: joined they are the whole, the head alone is `brief`."""
+    end = _PREFIX_BYTES + int.from_bytes(data[3:_PREFIX_BYTES])
+    return data[:end], data[end:]
+
+
+def decode_job(data: bytes, *, brief: bool = False) -> Job:
+    """Raises MalformedMessageError that says what is wrong. `brief`: `data` is a head, the job is without
+    arguments and environment."""
     header, payload = _unpack(_JOB, data, "job")
     deployment_id, digest, runtime = header.texts("c", 3)
     timeout_s, memory_mb, concurrency = header.items("l", 3)
-    env_bytes = header.integer("e", 0)
+    env_bytes = 0 if brief else header.integer("e", 0)
     if not 0 <= env_bytes <= len(payload):
         raise _malformed("job", f"environment of {env_bytes} bytes in {len(payload)}")
     source = header.text("o")
@@ -96,7 +112,7 @@ def decode_job(data: bytes) -> Job:
             memory_mb=header.as_integer("l", memory_mb),
             concurrency=header.as_integer("l", concurrency),
         ),
-        args=payload[env_bytes:],
+        args=b"" if brief else payload[env_bytes:],
         source=_SOURCES[source],
         env_sealed=payload[:env_bytes],
         egress=_egress(header),
@@ -109,6 +125,7 @@ def decode_job(data: bytes) -> Job:
         parent_request_id=header.optional_text("m"),
         wait_ms=header.integer("w"),
         terms=_terms_from_header(header),
+        args_stored=_stored(header),
     )
 
 
@@ -122,17 +139,19 @@ def encode_outcome(outcome: Outcome) -> bytes:
     fault = outcome.fault
     if fault is not None:
         header["x"] = [fault.name, fault.message, fault.code, fault.stack]
-    return _pack(_OUTCOME, header, outcome.value or b"")
+    return _pack(_OUTCOME, header, outcome.value or b"", outcome.value_stored)
 
 
-def decode_outcome(data: bytes) -> Outcome:
-    """Raises MalformedMessageError that says what is wrong."""
+def decode_outcome(data: bytes, *, brief: bool = False) -> Outcome:
+    """Raises MalformedMessageError that says what is wrong. `brief`: `data` is a head, the outcome is without
+    its value."""
     header, payload = _unpack(_OUTCOME, data, "outcome")
     kind = header.text("k")
     if kind not in _KINDS:
         raise _malformed("outcome", f"unknown kind {kind[:40]!r}")
     ok = kind == OutcomeKind.OK.value
-    if ok != bool(payload):
+    stored = _stored(header)
+    if not brief and (ok and stored is None) != bool(payload):
         raise _malformed("outcome", f"{kind} with a value of {len(payload)} bytes")
     fault = None
     if not ok:
@@ -146,9 +165,10 @@ def decode_outcome(data: bytes) -> Outcome:
     return Outcome(
         request_id=header.text("r"),
         kind=_KINDS[kind],
-        value=payload if ok else None,
+        value=payload if ok and payload and not brief else None,
         fault=fault,
         bill=_bill_from_header(header.inner("b")),
+        value_stored=stored,
     )
 
 
@@ -238,20 +258,25 @@ def _malformed(what: str, why: str) -> MalformedMessageError:
     return MalformedMessageError(f"these bytes are no {what}: {why}")
 
 
-def _pack(mark: bytes, header: dict[str, Any], payload: bytes) -> bytes:
+def _pack(mark: bytes, header: dict[str, Any], payload: bytes, stored: StoredBytes | None) -> bytes:
+    version = VERSION
+    if stored is not None:
+        version = STORED_VERSION
+        header["z"] = [stored.key, stored.size, stored.digest]
     try:
         text = orjson.dumps(header)
     except TypeError:  # a lone surrogate
         loose = json.dumps(header, ensure_ascii=False)
         text = loose.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-    return b"".join((mark, bytes((VERSION,)), len(text).to_bytes(4), text, payload))
+    return b"".join((mark, bytes((version,)), len(text).to_bytes(4), text, payload))
 
 
 def _unpack(mark: bytes, data: bytes, what: str) -> tuple[_Header, bytes]:
     if len(data) < _PREFIX_BYTES or data[:2] != mark:
         raise _malformed(what, f"{len(data)} bytes that do not begin as one")
-    if data[2] != VERSION:
-        raise _malformed(what, f"version {data[2]}, this program knows {VERSION}")
+    if not VERSION <= data[2] <= STORED_VERSION:
+        known = f"{VERSION} to {STORED_VERSION}"
+        raise _malformed(what, f"version {data[2]}, this program knows {known}")
     end = _PREFIX_BYTES + int.from_bytes(data[3:_PREFIX_BYTES])
     if end > len(data):
         raise _malformed(what, f"cut off: {len(data)} bytes, the header alone ends at {end}")
@@ -261,7 +286,22 @@ def _unpack(mark: bytes, data: bytes, what: str) -> tuple[_Header, bytes]:
         raise _malformed(what, f"its header is no JSON ({error})") from None
     if type(fields) is not dict:
         raise _malformed(what, "its header is no JSON object")
+    if (data[2] == STORED_VERSION) != ("z" in fields):
+        raise _malformed(
+            what, f"version {data[2]} and where its bytes are stored do not go together"
+        )
     return _Header(fields, what), data[end:]
+
+
+def _stored(header: _Header) -> StoredBytes | None:
+    if "z" not in header:
+        return None
+    key, size, digest = header.items("z", 3)
+    return StoredBytes(
+        key=header.as_text("z", key),
+        size=header.as_integer("z", size),
+        digest=header.as_text("z", digest),
+    )
 
 
 def _egress(header: _Header) -> EgressRules:
@@ -295,6 +335,8 @@ def _terms_to_header(terms: AsyncTerms) -> dict[str, Any]:
         header["f"] = True
     if terms.idempotency_key is not None:
         header["i"] = terms.idempotency_key
+    if terms.fingerprint is not None:
+        header["h"] = terms.fingerprint
     if terms.replay_of is not None:
         header["r"] = terms.replay_of
     return header
@@ -312,6 +354,7 @@ def _terms_from_header(outer: _Header) -> AsyncTerms | None:
         retry_function=header.flag("f"),
         keep_s=header.number("k"),
         idempotency_key=header.optional_text("i"),
+        fingerprint=header.optional_text("h"),
         replay_of=header.optional_text("r"),
     )
 

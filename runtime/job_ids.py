@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 
 from runtime.ids import new_job_id
 
@@ -24,15 +25,17 @@ _SHAPE = re.compile(r"job-[0-9a-f]{44}")
 class JobIds:
     """Makes and verifies ids under one key."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, now_ms: Callable[[], int] | None = None) -> None:
+        """`now_ms`: the clock of the jobs; None = the machine's."""
         self._key = key
+        self._now_ms = now_ms
 
     def __repr__(self) -> str:
         return "JobIds(***)"
 
     def new(self, space_id: str) -> str:
         """An id for an asynchronous job of a space."""
-        start = new_job_id()
+        start = new_job_id(None if self._now_ms is None else self._now_ms())
         return start + self._mac(start, space_id)
 
     def valid(self, job_id: str, space_id: str) -> bool:

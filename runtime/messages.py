@@ -66,8 +66,20 @@ class AsyncTerms:
     keep_s: float = 86_400.0
     """A job that no worker could start for so long is `expired`."""
     idempotency_key: str | None = None
+    fingerprint: str | None = None
+    """Of the arguments, when there is a key: so the same key with others is noticed."""
     replay_of: str | None = None
     """The job that this one repeats (`yunhan dead replay`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBytes:
+    """Arguments or a result that an asynchronous job has in the file store (`runtime.jobs.files`)."""
+
+    key: str
+    size: int
+    digest: str
+    """SHA-256, hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +93,7 @@ class Job:
     code: Code
     limits: FunctionLimits
     args: bytes
-    """JSON text (UTF-8) that becomes `ctx.args`."""
+    """JSON text (UTF-8) that becomes `ctx.args`; empty while `args_stored` says where it is."""
     source: Source
     env_sealed: bytes = field(default=b"", repr=False)
     """The function's environment variables as they were at acceptance, ciphertext
@@ -104,6 +116,8 @@ class Job:
     Of synchronous jobs; an asynchronous one waits as its terms say."""
     terms: AsyncTerms | None = None
     """None = a synchronous job: somebody waits for its outcome."""
+    args_stored: StoredBytes | None = None
+    """Of an asynchronous job with large arguments, until a worker has claimed it."""
 
     def function_env(self) -> dict[str, str]:
         """The `MP_*` keys of `ctx.env` (spec: functions (a)): absent keys are absent."""
@@ -160,7 +174,8 @@ class Bill:
 class Outcome:
     """How an invocation ended: exactly one per job on every path.
 
-    `value` is JSON text, present exactly when `kind` is `ok`; `fault` exactly when it is not.
+    `value` is JSON text, present exactly when `kind` is `ok`; `fault` exactly when it is not. In the ledger
+    `value_stored` may stand in its place.
     """
 
     request_id: str
@@ -168,6 +183,7 @@ class Outcome:
     value: bytes | None = None
     fault: Fault | None = None
     bill: Bill = field(default_factory=Bill)
+    value_stored: StoredBytes | None = None
 
     @property
     def ok(self) -> bool:
@@ -227,6 +243,8 @@ class LedgerEntry:
     outcome: Outcome | None = None
     """Of the last attempt that told one."""
     ended_ms: int | None = None
+    ends: int = 0
+    """How often a terminal state was written; more than once is a fault of ours (`yunhan ledger check`)."""
     changed_ms: int = 0
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,7 @@ class NodeRuntime:
     path: Path
 
 
+@lru_cache(maxsize=256)
 def parse_runtime(name: str) -> int:
     """`nodejs14` -> 14. Raises ValueError for anything else."""
     match = _RUNTIME_NAME.fullmatch(name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements.lock and requirements-dev.lock anew: the newest fitting versions, for every
+# Writes the locks anew: the newest fitting versions, for every
 # supported Python and system, pinned by hash, with no address in them. Run it with a development
 # environment (`make lock`).
 set -euo pipefail
@@ -15,3 +15,6 @@ compile() {
 compile --extra embedded --group dev --output-file requirements-dev.lock
 compile --extra embedded --group build --constraint requirements-dev.lock \
     --output-file requirements.lock
+# For the image of gateway and worker, which have no embedded database.
+compile --group build --constraint requirements-dev.lock \
+    --output-file deploy/docker/yunhan/requirements.lock

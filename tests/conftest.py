@@ -17,6 +17,14 @@ settings.register_profile("yunhan", deadline=None)  # no test says how fast a ma
 settings.load_profile("yunhan")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Programs in the distributed form need a broker (`tests.harness.program`)."""
+    distributed = os.environ.get("YUNHAN_TEST_FORM") == "distributed"
+    if distributed and os.environ.get("CI") != "true" and (reason := missing_reason()):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(autouse=True)
 def clean_ground(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("YUNHAN_")]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Protocol, TypeVar
 
 from pamqp.base import Frame as Method
-from pamqp.commands import Basic, Confirm
+from pamqp.commands import Basic, Confirm, Queue
 from pamqp.commands import Channel as ChannelMethods
 from pamqp.header import ContentHeader
 
@@ -24,9 +25,12 @@ from runtime.backends.amqp_errors import (
     ReturnedError,
     fresh,
 )
-from runtime.backends.amqp_frames import Frame, encode, encode_message
+from runtime.backends.amqp_frames import Frame, encode, encode_ack, encode_message
 
 M = TypeVar("M", bound=Method)
+
+_WITH_CONTENT = (Basic.Deliver, Basic.Return)
+_CONFIRMATIONS = (Basic.Ack, Basic.Nack)
 
 
 class Message:
@@ -86,7 +90,6 @@ class Channel:
         """Future and message id of each message that waits for its confirmation, by number."""
         self._last_number = 0
         """Of what was sent, with or without somebody who waits: the broker confirms everything."""
-        self._first_unconfirmed = 1
         self._method: Basic.Deliver | Basic.Return | None = None
         """A message is coming in: first this, then `_header`, then the body."""
         self._header: ContentHeader | None = None
@@ -135,7 +138,8 @@ class Channel:
 
     def ack(self, message: Message) -> None:
         """Raises AmqpError when the channel is gone: the broker gives the message to somebody again."""
-        self._write(Basic.Ack(delivery_tag=message.tag))
+        self._must_be_open()
+        self._wire.write(encode_ack(self._number, message.tag))
 
     def reject(self, message: Message, *, requeue: bool) -> None:
         """Back into its queue, or to where its queue sends what is dead. Raises as `ack`."""
@@ -162,6 +166,11 @@ class Channel:
         """Returns when no message of this consumer comes any more."""
         await self._request(Basic.Cancel(consumer_tag=tag), Basic.CancelOk)
         self._consumers.pop(tag, None)
+
+    async def count(self, queue: str) -> int:
+        """Its messages that nobody has. Without that queue the broker closes the channel."""
+        answer = await self._request(Queue.Declare(queue=queue, passive=True), Queue.DeclareOk)
+        return answer.message_count or 0
 
     def abandon(self, why: str) -> None:
         """Give up the connection: the broker gives what is not acknowledged to somebody again."""
@@ -241,9 +250,9 @@ class Channel:
             self._on_header(frame)
         elif self._method is not None:
             raise ProtocolError(f"{frame.name} in the middle of a message")
-        elif isinstance(frame, Basic.Deliver | Basic.Return):
+        elif isinstance(frame, _WITH_CONTENT):
             self._method = frame
-        elif isinstance(frame, Basic.Ack | Basic.Nack):
+        elif isinstance(frame, _CONFIRMATIONS):
             self._on_confirmation(frame)
         elif isinstance(frame, Basic.Cancel):
             self._on_cancel(frame)
@@ -271,9 +280,9 @@ class Channel:
         last = frame.delivery_tag or 0
         if not 0 < last <= self._last_number:
             raise ProtocolError(f"{frame.name} of a message that was never sent")
-        numbers = range(self._first_unconfirmed, last + 1) if frame.multiple else (last,)
-        if frame.multiple:
-            self._first_unconfirmed = max(self._first_unconfirmed, last + 1)
+        numbers = [last]
+        if frame.multiple:  # they are kept in their order
+            numbers = list(takewhile(lambda number: number <= last, self._published))
         for number in numbers:
             confirmed, _ = self._published.pop(number, (None, None))
             if confirmed is None or confirmed.done():

@@ -1,6 +1,8 @@
 """AMQP 0-9-1 frames: out of a stream of bytes however it is cut, and into bytes. Pure; pamqp is the codec.
 
 type, 1 byte | channel, 2 | size, 4 | payload | 0xCE
+
+The frames that every message needs come from `amqp_content`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader, ProtocolHeader
 from pamqp.heartbeat import Heartbeat
 
+from runtime.backends.amqp_content import read_header, read_method, write_ack, write_header
 from runtime.backends.amqp_errors import ProtocolError
 
 FRAME_MAX = 131_072
@@ -98,6 +101,10 @@ class FrameReader:
 
 
 def _decode(data: bytes) -> Method | ContentHeader:
+    read = read_method if data[0] == _METHOD else read_header
+    plain = read(data[_HEAD.size : -1])
+    if plain is not None:
+        return plain
     try:
         frame = pamqp.frame.unmarshal(data)[2]
     except Exception as error:  # noqa: BLE001 - of many kinds: the bytes are the peer's
@@ -114,6 +121,11 @@ def encode(channel: int, method: Method) -> bytes:
     return pamqp.frame.marshal(method, channel)
 
 
+def encode_ack(channel: int, tag: int) -> bytes:
+    """`basic.ack` of one message."""
+    return _framed(_METHOD, channel, write_ack(tag))
+
+
 def encode_message(
     channel: int,
     body: bytes,
@@ -127,13 +139,24 @@ def encode_message(
     """`basic.publish` with its content. Raises as `encode`, before anything is sent."""
     parts = [
         _publish(channel, exchange, routing_key, mandatory),
-        pamqp.frame.marshal(ContentHeader(body_size=len(body), properties=properties), channel),
+        _header(channel, len(body), properties),
     ]
     step = frame_max - OVERHEAD
     for at in range(0, len(body), step):
         piece = body[at : at + step]
         parts += (_HEAD.pack(_BODY, channel, len(piece)), piece, b"\xce")
     return b"".join(parts)
+
+
+def _header(channel: int, body_size: int, properties: Basic.Properties) -> bytes:
+    plain = write_header(body_size, properties)
+    if plain is not None:
+        return _framed(_HEADER, channel, plain)
+    return pamqp.frame.marshal(ContentHeader(body_size=body_size, properties=properties), channel)
+
+
+def _framed(kind: int, channel: int, payload: bytes) -> bytes:
+    return _HEAD.pack(kind, channel, len(payload)) + payload + b"\xce"
 
 
 @lru_cache(maxsize=1024)

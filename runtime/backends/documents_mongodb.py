@@ -8,11 +8,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from bson.errors import BSONError
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConnectionFailure,
     CursorNotFound,
@@ -65,13 +68,14 @@ PASSING_CODES = frozenset(
 _REFUSED_CODES = frozenset({13, 18})  # Unauthorized, AuthenticationFailed
 
 
-def connect(url: str, *, timeout_s: float) -> Client:
+def connect(url: str, *, timeout_s: float, password_file: str = "") -> Client:
     """A client for `url`; it connects with its first operation, so this neither waits nor fails for a
     server that is away. Call it in a running event loop; close it with `await client.close()`.
 
     `timeout_s` bounds every operation as a whole, search for a server and retries included. Options
-    written in the URL win over ours. Raises SettingsError when the URL is malformed; neither that nor
-    any later error repeats the URL, which may hold a password.
+    written in the URL win over ours. The password of the URL's user may be in `password_file`. Raises
+    SettingsError when that cannot be read or the URL is malformed; neither that nor any later error
+    repeats the URL, which may hold a password.
     """
     wanted: Document = {
         "appname": "yunhan",
@@ -83,6 +87,8 @@ def connect(url: str, *, timeout_s: float) -> Client:
         "tz_aware": True,
         "uuidRepresentation": "standard",
     }
+    if password_file:
+        wanted["password"] = _password_in(password_file)
     try:
         given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
         options = {name: value for name, value in wanted.items() if name.lower() not in given}
@@ -97,10 +103,42 @@ def connect(url: str, *, timeout_s: float) -> Client:
         ) from None
 
 
+def _password_in(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"YUNHAN_DOCUMENTS_PASSWORD_FILE={file} cannot be read: {type(error).__name__}"
+        ) from None
+
+
 async def ping(client: Client) -> None:
     """One round trip, authenticated. Raises UnavailableError."""
     with translated("ping"):
         await client.admin.command("ping")
+
+
+def durable(database: AsyncDatabase[Document], name: str) -> AsyncCollection[Document]:
+    """A collection whose confirmed changes survive the loss of any minority of the servers, and which never
+    shows an older state than the last one, whatever the URL says. Neither waits nor fails."""
+    return database.get_collection(
+        name,
+        write_concern=WriteConcern(w="majority", j=True),
+        read_preference=ReadPreference.PRIMARY,
+    )
+
+
+async def require_replicas(client: Client) -> None:
+    """Raises SettingsError for a server that stands alone: it confirms what is not on its disk yet, and has
+    no retryable writes. Raises UnavailableError when none answers."""
+    with translated("ask what kind of server it is"):
+        answer = await client.admin.command("hello")
+    if "setName" not in answer and answer.get("msg") != "isdbgrid":
+        raise SettingsError(
+            "YUNHAN_DOCUMENTS_URL is a MongoDB server that stands alone; asynchronous jobs need a replica"
+            " set, which one server can be, too: start it with `mongod --replSet rs0`, run"
+            " `rs.initiate()` once in mongosh, and write mongodb://user@host:27017/?replicaSet=rs0"
+        )
 
 
 @contextmanager

@@ -69,17 +69,20 @@ def _pause_at_exit() -> None:
     atexit.register(time.sleep, _EXIT_PAUSE_S)
 
 
-def open_file_store(url: str, default_folder: Path) -> FileStore:
+def open_file_store(url: str, default_folder: Path, *, secret_file: str = "") -> FileStore:
     """The store that a URL names; makes a local folder, but asks no server yet.
 
     `file:` (in `default_folder`), `file:///path`, `memory:` (gone with the process), or
     `s3://bucket/prefix?endpoint=https://host&region=name&virtual_host=true` with the credentials of
     the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, ...). `virtual_host` is for
-    endpoints that contain the bucket's name, as Alibaba's OSS wants them. Raises SettingsError.
+    endpoints that contain the bucket's name, as Alibaba's OSS wants them. The secret key may be in
+    `secret_file` instead. Raises SettingsError.
     """
     parts = urlsplit(url)
     if parts.scheme == "s3" and parts.netloc:
-        return ObjectFileStore(_open_s3(parts), name=f"s3://{parts.netloc}{parts.path}")
+        return ObjectFileStore(
+            _open_s3(parts, secret_file), name=f"s3://{parts.netloc}{parts.path}"
+        )
     if parts.scheme == "memory":
         return ObjectFileStore(MemoryStore(), name="memory:")
     if parts.scheme == "file" and not parts.netloc:
@@ -205,7 +208,7 @@ class LocalFileStore(ObjectFileStore):
         await run_to_end(_place, source, _draft_in(self._drafts), self._blobs, key)
 
 
-def _open_s3(parts: SplitResult) -> S3Store:
+def _open_s3(parts: SplitResult, secret_file: str) -> S3Store:
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = sorted(parameters.keys() - _S3_PARAMETERS)
     if unknown or not _BUCKET.fullmatch(parts.netloc):
@@ -216,6 +219,8 @@ def _open_s3(parts: SplitResult) -> S3Store:
             " AWS_SECRET_ACCESS_KEY"
         )
     config: S3Config = {"disable_bulk_delete": True}  # OSS and others do not know bulk deletes
+    if secret_file:
+        config["secret_access_key"] = _secret_in(secret_file)
     if parameters.get("endpoint"):
         config["endpoint"] = parameters["endpoint"]
     if parameters.get("region"):
@@ -235,6 +240,15 @@ def _open_s3(parts: SplitResult) -> S3Store:
         retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_TIMEOUT},
         virtual_hosted_style_request=parameters.get("virtual_host", "false") == "true",
     )
+
+
+def _secret_in(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"YUNHAN_FILES_SECRET_FILE={file} cannot be read: {type(error).__name__}"
+        ) from None
 
 
 def _check_key(key: str) -> None:

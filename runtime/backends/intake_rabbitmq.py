@@ -1,9 +1,4 @@
-"""Intake adapter over RabbitMQ: the public exchange, the queue behind it, and its dead letters.
-
-    {prefix}.intake        direct exchange, public: producers may write here and nowhere else
-    {prefix}.intake.v1     quorum queue of the routing key `v1`, full = the producer's publish is refused
-    {prefix}.intake.dead   fanout exchange and quorum queue: what was refused, with the reason in headers;
-                           bounded, the oldest go first
+"""Intake adapter over RabbitMQ: takes messages of other producers, delays them, buries them.
 
 One connection, on the transport of the queue's adapter: it gives up neither on properties that are no AMQP
 nor keeps the body of a message that is too large. Both can be sent by anybody who may send at all.
@@ -13,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,91 +20,25 @@ from pamqp.commands import Basic
 from runtime.backends.amqp_channel import Channel, Message
 from runtime.backends.amqp_connection import Connection
 from runtime.backends.amqp_errors import AmqpError
+from runtime.backends.intake_rabbitmq_topology import IntakeOptions, IntakeTopology
 from runtime.backends.rabbitmq_connection import Link
 from runtime.backends.rabbitmq_options import RabbitMqOptions
 from runtime.backends.rabbitmq_publisher import Publisher
-from runtime.backends.rabbitmq_topology import QueueSpec, Topology
 from runtime.errors import UnavailableError
-from runtime.intake.message import ENVELOPE_MAX_BYTES
 from runtime.ports import Clock, Intake, IntakeDelivery, IntakeMessage
-from runtime.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
-ROUTING_KEY = "v1"
-"""The version of the contract."""
-
-_TAG = "intake"
+_NEW, _AGAIN = "intake", "intake again"
+"""Tags of the two consumers."""
+_USER = "x-yunhan-user"
+_ROUNDS = "x-yunhan-rounds"
+_REFUSALS = "x-yunhan-refusals"
 _RENEW_S = 15.0
 """A consumer that got nothing for so long is made anew: RabbitMQ does not always tell that a queue was
 deleted when somebody made it again at once."""
 _REPAIR_AFTER_S = 0.5
 """RabbitMQ has to tell consumers first that their queue is gone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntakeOptions:
-    """Beside what holds for every connection. Sizes in bytes."""
-
-    message_max_bytes: int
-    """Of a body; the body of a larger message is not kept, not even as a dead letter."""
-    in_hand_max: int = 16
-    max_messages: int = 100_000
-    max_bytes: int = 512 * 1024 * 1024
-    delivery_limit: int = 1000
-    dead_max: int = 10_000
-    dead_max_bytes: int = 128 * 1024 * 1024
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> IntakeOptions:
-        """By the settings `intake_*`."""
-        return cls(
-            message_max_bytes=settings.args_max_bytes + ENVELOPE_MAX_BYTES,
-            in_hand_max=settings.intake_in_hand_max,
-            max_messages=settings.intake_max_messages,
-            max_bytes=settings.intake_max_bytes,
-            delivery_limit=settings.intake_delivery_limit,
-            dead_max=settings.intake_dead_max,
-            dead_max_bytes=settings.intake_dead_max_bytes,
-        )
-
-
-class IntakeTopology(Topology):
-    """Names and arguments; `declare` as of the queue's."""
-
-    def __init__(self, broker: RabbitMqOptions, options: IntakeOptions) -> None:
-        super().__init__(broker)
-        self.exchange = f"{broker.prefix}.intake"
-        self.messages = f"{self.exchange}.{ROUTING_KEY}"
-        self.dead = f"{self.exchange}.dead"
-        self._intake = options
-
-    def queues(self) -> Iterator[QueueSpec]:
-        """The dead letters have an exchange of their own: producers cannot write there."""
-        options = self._intake
-        yield QueueSpec(
-            self.dead,
-            None,
-            {
-                "x-queue-type": "quorum",
-                "x-overflow": "drop-head",
-                "x-max-length": options.dead_max,
-                "x-max-length-bytes": options.dead_max_bytes,
-            },
-        )
-        yield QueueSpec(
-            self.messages,
-            ROUTING_KEY,
-            {
-                "x-queue-type": "quorum",
-                "x-overflow": "reject-publish",
-                "x-max-length": options.max_messages,
-                "x-max-length-bytes": options.max_bytes,
-                "x-delivery-limit": options.delivery_limit,
-                "x-dead-letter-exchange": self.dead,
-                "x-dead-letter-strategy": "at-least-once",
-            },
-        )
 
 
 class RabbitMqIntake(Intake):
@@ -141,7 +70,8 @@ class RabbitMqIntake(Intake):
         self._channel: Channel | None = None
         self._line: asyncio.Queue[_Delivery] = asyncio.Queue()
         """Bounded by the prefetch."""
-        self._received = False
+        self._heard: set[str] = set()
+        """Consumers that got something since they were looked at."""
         self._taking = True
         self._ended: asyncio.Future[None] | None = None
         """Done when a part ended that must not."""
@@ -193,7 +123,8 @@ class RabbitMqIntake(Intake):
         channel = self._channel
         if channel is not None:
             try:
-                await channel.cancel(_TAG)
+                for tag in (_NEW, _AGAIN):
+                    await channel.cancel(tag)
             except AmqpError as error:
                 _log.warning("intake_stop_failed", reason=str(error))
         while not self._line.empty():
@@ -209,7 +140,8 @@ class RabbitMqIntake(Intake):
         await channel.prefetch(self._options.in_hand_max)
         self._channel = channel
         if self._taking:
-            await self._consume(channel)
+            await self._consume(channel, _NEW)
+            await self._consume(channel, _AGAIN)
         return [channel, await self._publisher.open(connection)]
 
     def _on_down(self) -> None:
@@ -219,16 +151,19 @@ class RabbitMqIntake(Intake):
         while not self._line.empty():
             self._line.get_nowait()
 
-    async def _consume(self, channel: Channel) -> None:
-        await channel.consume(self.topology.messages, self._on_message, tag=_TAG)
+    async def _consume(self, channel: Channel, tag: str) -> None:
+        def on_message(message: Message) -> None:
+            self._heard.add(tag)
+            self._line.put_nowait(_Delivery(message, self, again=tag == _AGAIN))
 
-    def _on_message(self, message: Message) -> None:
-        self._received = True
-        self._line.put_nowait(_Delivery(message, self))
+        await channel.consume(self._queue_of(tag), on_message, tag=tag)
+
+    def _queue_of(self, tag: str) -> str:
+        return self.topology.again if tag == _AGAIN else self.topology.messages
 
     def _on_cancelled(self, tag: str) -> None:
         """By the broker: the queue was deleted, or its node went away."""
-        _log.warning("broker_consumer_cancelled", intake=tag, queue=self.topology.messages)
+        _log.warning("broker_consumer_cancelled", intake=tag, queue=self._queue_of(tag))
         self._give_up_connection()
 
     def _give_up_connection(self) -> None:
@@ -244,36 +179,53 @@ class RabbitMqIntake(Intake):
     async def _renew_consumer(self) -> None:
         while True:
             await asyncio.sleep(_RENEW_S)
-            channel, quiet, self._received = self._channel, not self._received, False
-            if channel is None or not quiet or not self._taking:
+            channel = self._channel
+            quiet = [tag for tag in (_NEW, _AGAIN) if tag not in self._heard]
+            self._heard.clear()
+            if channel is None or not self._taking:
                 continue
             try:
-                await channel.cancel(_TAG)
-                if self._taking:
-                    await self._consume(channel)
+                for tag in quiet:
+                    await channel.cancel(tag)
+                    if self._taking:
+                        await self._consume(channel, tag)
             except AmqpError as error:  # the link makes a new connection
                 _log.warning("intake_consume_failed", reason=str(error))
                 channel.abandon("the consumer of the intake could not be made anew")
 
     # --- what becomes of a message ---------------------------------------------------------------
 
-    async def bury(self, message: Message, reason: str, detail: str) -> None:
-        """Raises OursError. The property `user_id` would be checked against our own user: it is a header."""
-        properties = message.properties
-        headers: dict[str, Any] = {
+    async def bury(self, message: Message, user_id: str | None, reason: str, detail: str) -> None:
+        """Raises OursError."""
+        headers = {
             "x-yunhan-reason": reason,
             "x-yunhan-detail": detail,
             "x-yunhan-size": message.size,
         }
-        if properties.user_id:
-            headers["x-yunhan-user"] = properties.user_id
+        await self._publish(message, user_id, headers, exchange=self.topology.dead)
+
+    async def delay(
+        self, message: Message, user_id: str | None, *, rounds: int, refusals: int
+    ) -> None:
+        """Raises OursError."""
+        headers = {_ROUNDS: rounds, _REFUSALS: refusals}
+        await self._publish(message, user_id, headers, exchange=self.topology.delay_queue)
+
+    async def _publish(
+        self, message: Message, user_id: str | None, headers: dict[str, Any], *, exchange: str
+    ) -> None:
+        """The property `user_id` would be checked against our own user: it is a header."""
+        if user_id:
+            headers[_USER] = user_id
+        properties = message.properties
         await self._publisher.publish(
             message.body or b"",
-            exchange=self.topology.dead,
+            exchange=exchange,
             routing_key=message.routing_key,
             properties=Basic.Properties(
                 delivery_mode=2,
                 content_type=properties.content_type,
+                content_encoding=properties.content_encoding,
                 message_id=properties.message_id,
                 timestamp=datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC),
                 headers=headers,
@@ -305,15 +257,20 @@ class RabbitMqIntake(Intake):
 
 
 class _Delivery(IntakeDelivery):
-    def __init__(self, message: Message, intake: RabbitMqIntake) -> None:
+    """`again`: it was delayed, and the headers are those that we gave it."""
+
+    def __init__(self, message: Message, intake: RabbitMqIntake, *, again: bool) -> None:
         properties = message.properties
+        ours: dict[str, Any] = dict(properties.headers or {}) if again else {}
         self.message = IntakeMessage(
             body=message.body,
             size=message.size,
-            user_id=properties.user_id or None,
+            user_id=(ours.get(_USER) if again else properties.user_id) or None,
             message_id=properties.message_id or None,
             content_type=properties.content_type or None,
             content_encoding=properties.content_encoding or None,
+            rounds=ours.get(_ROUNDS, 0),
+            refusals=ours.get(_REFUSALS, 0),
         )
         self._message = message
         self._intake = intake
@@ -325,7 +282,17 @@ class _Delivery(IntakeDelivery):
             self._intake.acknowledgement_lost(error)
 
     async def refuse(self, reason: str, detail: str) -> None:
-        await self._intake.bury(self._message, reason, detail)
+        await self._intake.bury(self._message, self.message.user_id, reason, detail)
+        await self.accept()
+
+    async def delay(self, *, refused: bool) -> None:
+        told = self.message
+        await self._intake.delay(
+            self._message,
+            told.user_id,
+            rounds=told.rounds + 1,
+            refusals=told.refusals + refused,
+        )
         await self.accept()
 
     async def put_back(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
-from runtime.backends.documents_mongodb import Document, translated
+from runtime.backends.documents_mongodb import Document, durable, translated
 from runtime.ports import LeaseMark, LeaseStore
 
 
@@ -13,7 +13,7 @@ class LeasesMongodb(LeaseStore):
     """See `LeaseStore`. A change is one update whose filter is the mark before it."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
-        self._leases = database["leases"]
+        self._leases = durable(database, "leases")
 
     async def read(self, name: str) -> LeaseMark | None:
         with translated(f"read lease {name}"):

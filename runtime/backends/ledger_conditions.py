@@ -1,16 +1,29 @@
-"""Conditions and changes of the ledger's documents (`ledger_codec`), as the database wants them. Pure."""
+"""Conditions, changes and indexes of the ledger's documents (`ledger_codec`) as the database wants them."""
 
 from __future__ import annotations
 
-from runtime.backends.ledger_codec import Document
-from runtime.job_codec import encode_outcome
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from runtime.backends.ledger_codec import Document, outcome_fields
 from runtime.messages import JobState, Outcome
 from runtime.ports import Claim, LedgerQuery
 
+HAS_KEY: Document = {"$gt": ""}
+"""As the index says it; the embedded server uses a partial index only for the same words."""
+INDEXES = (
+    IndexModel([("s", ASCENDING), ("st", ASCENDING), ("t", DESCENDING)]),
+    IndexModel([("st", ASCENDING), ("d", ASCENDING)]),
+    IndexModel([("e", ASCENDING)]),
+    IndexModel([("i", ASCENDING)], unique=True, partialFilterExpression={"i": HAS_KEY}),
+)
+
 RUNNING = JobState.RUNNING.value
 
-SETTLED: Document = {"$unset": dict.fromkeys(("u", "v", "d", "k"), "")}
-"""A terminal document has no lease, no due time."""
+SETTLED: Document = {
+    "$unset": dict.fromkeys(("u", "v", "d", "k"), ""),
+    "$inc": {"z": 1},
+}
+"""Of every change to a terminal state: no lease, no due time, and one end more."""
 
 
 def held(claim: Claim) -> Document:
@@ -36,8 +49,8 @@ def attempt_end(claim: Claim, outcome: Outcome, now_ms: int) -> Document:
     return {
         f"{attempt}.e": now_ms,
         f"{attempt}.k": outcome.kind.value,
-        "o": encode_outcome(outcome),
         "c": now_ms,
+        **outcome_fields(outcome),
     }
 
 

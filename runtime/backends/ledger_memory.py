@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from runtime.backends.ledger_codec import KEY_HOLDS_MS, idempotency_of, look_again_ms, unseen_job
+from runtime.backends.ledger_claims import lost_one, repeated_claim
+from runtime.backends.ledger_codec import (
+    EARLY_MS,
+    KEY_HOLDS_MS,
+    idempotency_of,
+    look_again_ms,
+    unseen_job,
+)
 from runtime.errors import ConflictError
 from runtime.messages import AsyncTerms, Attempt, Job, JobState, LedgerEntry, Outcome
 from runtime.ports import Claim, Ledger, LedgerQuery, NotClaimed, Quota
@@ -52,8 +59,15 @@ class LedgerMemory(Ledger):
         key = idempotency_of(job)
         for kept in self._kept.values():
             if key is not None and kept.key == key and now_ms - kept.accepted_ms < KEY_HOLDS_MS:
-                return kept.entry
+                return _rest(kept) if kept.dropped else kept.entry
         return None
+
+    async def confirmed(self, job_id: str, *, attempts: int, look_ms: int) -> None:
+        kept = self._kept.get(job_id)
+        if kept is None or kept.entry.state is not JobState.QUEUED:
+            return
+        if len(kept.entry.attempts) == attempts:
+            kept.due_ms = max(kept.due_ms, look_ms)
 
     async def claim(
         self,
@@ -66,20 +80,17 @@ class LedgerMemory(Ledger):
         now_ms: int,
     ) -> Claim | NotClaimed:
         kept = self._kept.get(job.job_id)
+        answer: Claim | NotClaimed | None = None
         if kept is not None:
-            if kept.unseen and kept.entry.job.space_id == job.space_id:
-                self._fill_in(kept, job)
-            if kept.entry.state.terminal:
-                return NotClaimed.OVER
-            if _leased(kept.entry, now_ms):
-                return NotClaimed.RUNNING
-            if len(kept.entry.attempts) >= _terms(kept.entry.job).attempts_max:
-                return NotClaimed.USED_UP
-        refusal = self._over_quota(job, quota, now_ms)
-        if refusal is not None:
-            return refusal
+            answer = await self._known_answer(
+                kept, job, request_id, lease_ms=lease_ms, now_ms=now_ms
+            )
+        answer = answer or self._over_quota(job, quota, now_ms)
+        if answer is not None:
+            return answer
         if kept is None:
             kept = self._add(job, now_ms)
+        lost = lost_one(kept.entry.attempts)
         attempt = Attempt(
             number=len(kept.entry.attempts) + 1,
             worker_id=worker_id,
@@ -95,7 +106,7 @@ class LedgerMemory(Ledger):
             leased_until_ms=now_ms + lease_ms,
             not_before_ms=None,
         )
-        return Claim(job_id=job.job_id, attempt=attempt)
+        return Claim(job_id=job.job_id, attempt=attempt, lost=lost)
 
     async def renew(self, claim: Claim, *, lease_ms: int, now_ms: int) -> bool:
         kept = self._held(claim)
@@ -154,11 +165,17 @@ class LedgerMemory(Ledger):
         return None if kept is None or kept.dropped else kept.entry
 
     async def find(
-        self, query: LedgerQuery, *, offset: int, limit: int
+        self, query: LedgerQuery, *, offset: int, limit: int, brief: bool = False
     ) -> tuple[Sequence[LedgerEntry], int]:
         found = [kept for kept in self._kept.values() if _matches(kept, query)]
         found.sort(key=lambda kept: (kept.accepted_ms, kept.entry.job.job_id), reverse=True)
-        return [kept.entry for kept in found[offset : offset + max(0, limit)]], len(found)
+        page = [kept.entry for kept in found[offset : offset + max(0, limit)]]
+        return [_brief(entry) for entry in page] if brief else page, len(found)
+
+    async def known(self, job_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(
+            job_id for job_id in job_ids if job_id in self._kept and not self._kept[job_id].dropped
+        )
 
     async def count(self, query: LedgerQuery) -> Mapping[JobState, int]:
         return Counter(kept.entry.state for kept in self._kept.values() if _matches(kept, query))
@@ -194,7 +211,6 @@ class LedgerMemory(Ledger):
         if kept is None or kept.dropped or not kept.entry.state.terminal:
             return False
         kept.dropped = True
-        kept.key = None
         return True
 
     async def dropped(self, job_id: str) -> bool:
@@ -235,8 +251,36 @@ class LedgerMemory(Ledger):
 
     def _end(self, kept: _Kept, state: JobState, now_ms: int) -> None:
         self._change(
-            kept, now_ms, state=state, leased_until_ms=None, not_before_ms=None, ended_ms=now_ms
+            kept,
+            now_ms,
+            state=state,
+            leased_until_ms=None,
+            not_before_ms=None,
+            ended_ms=now_ms,
+            ends=kept.entry.ends + 1,
         )
+
+    async def _known_answer(
+        self, kept: _Kept, job: Job, request_id: str, *, lease_ms: int, now_ms: int
+    ) -> Claim | NotClaimed | None:
+        """None: by its entry the job may begin an attempt."""
+        entry = kept.entry
+        if kept.unseen and entry.job.space_id == job.space_id:
+            self._fill_in(kept, job)
+        if entry.state.terminal:
+            return NotClaimed.OVER
+        again = repeated_claim(job.job_id, entry.state, entry.attempts, request_id)
+        if again is not None:
+            if isinstance(again, Claim):
+                await self.renew(again, lease_ms=lease_ms, now_ms=now_ms)
+            return again
+        if _leased(entry, now_ms):
+            return NotClaimed.RUNNING
+        if len(entry.attempts) >= _terms(entry.job).attempts_max:
+            return NotClaimed.USED_UP
+        if (entry.not_before_ms or 0) > now_ms + EARLY_MS:
+            return NotClaimed.TOO_EARLY
+        return None
 
     def _held(self, claim: Claim) -> _Kept | None:
         """Where this claim is the one that runs."""
@@ -275,6 +319,17 @@ def _same(one: Attempt, other: Attempt) -> bool:
 def _ended(entry: LedgerEntry, outcome: Outcome, now_ms: int) -> tuple[Attempt, ...]:
     last = replace(entry.attempts[-1], ended_ms=now_ms, kind=outcome.kind)
     return (*entry.attempts[:-1], last)
+
+
+def _rest(kept: _Kept) -> LedgerEntry:
+    """What is left of an entry that was dropped."""
+    job = unseen_job(kept.entry.job.job_id, kept.entry.job.space_id, kept.accepted_ms)
+    return replace(kept.entry, job=job, state=JobState.DEAD, outcome=None)
+
+
+def _brief(entry: LedgerEntry) -> LedgerEntry:
+    outcome = entry.outcome and replace(entry.outcome, value=None)
+    return replace(entry, job=replace(entry.job, args=b"", env_sealed=b""), outcome=outcome)
 
 
 def _leased(entry: LedgerEntry, now_ms: int) -> bool:

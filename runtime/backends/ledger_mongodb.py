@@ -2,7 +2,11 @@
 
 Every change is one update of one document whose filter says what must still hold: the state, the number of
 attempts begun, the lease. That is a compare-and-set on every server (tried with claims from several
-clients at once). Queries are equalities or short ranges of indexed fields (see `control_mongodb`).
+clients at once). Queries are equalities or short ranges of indexed fields (see `control_mongodb`), and where
+it matters nothing else: the embedded server reads a whole collection for an index with a condition beside it.
+
+A claim is one operation when nothing is in its way: a new entry, or the change of one that waits for its
+first attempt, whichever the claim before found. Else the entry is read first.
 
 Quotas are counted, not kept, and a count is used for `quota_age_ms` (`ledger_quota`): a quota may be
 exceeded by what the other workers claim for that space in such a moment, at most one filled quota for each
@@ -11,26 +15,35 @@ further worker. A lost worker's jobs stop counting when their lease ends.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import structlog
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import DESCENDING, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
-from runtime.backends.documents_mongodb import Document, translated
+from runtime.backends.documents_mongodb import Document, durable, translated
+from runtime.backends.ledger_claims import lost_one, repeated_claim
 from runtime.backends.ledger_codec import (
     DROPPED,
+    EARLY_MS,
     KEY_HOLDS_MS,
     TERMINAL,
     attempt_document,
+    attempts_of,
+    dropped_entry,
     entry_from_document,
+    expired_document,
     idempotency_of,
-    look_again_ms,
     new_document,
+    outcome_fields,
+    readable_entries,
     unseen_document,
 )
 from runtime.backends.ledger_conditions import (
+    HAS_KEY,
+    INDEXES,
     RUNNING,
     SETTLED,
     attempt_end,
@@ -39,13 +52,11 @@ from runtime.backends.ledger_conditions import (
     held,
     unchanged,
 )
+from runtime.backends.ledger_due import DueEntries
 from runtime.backends.ledger_quota import RunningCounts, over_quota
-from runtime.errors import ConflictError, MalformedMessageError, UnavailableError
-from runtime.job_codec import encode_outcome
+from runtime.errors import ConflictError, UnavailableError
 from runtime.messages import Attempt, Job, JobState, LedgerEntry, Outcome
 from runtime.ports import Claim, Ledger, LedgerQuery, NotClaimed, Quota
-
-_log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """Of a compare-and-set that lost against another; each loss means that somebody else got on."""
@@ -53,31 +64,25 @@ _TRIES = 8
 _QUEUED = JobState.QUEUED.value
 _OVER = frozenset(TERMINAL) | {DROPPED}
 
-_HEADER = dict.fromkeys(("f", "st", "n", "m", "u"), 1)
-_HAS_KEY: Document = {"$gt": ""}
-"""As the index says it; the embedded server uses a partial index only for the same words."""
+_HEADER = dict.fromkeys(("f", "st", "n", "m", "u", "v", "a"), 1)
+_BULKY = dict.fromkeys(("p", "q"), 0)
 
 
 class LedgerMongodb(Ledger):
     """See `Ledger`. Call `ensure_indexes` once per program start."""
 
     def __init__(self, database: AsyncDatabase[Document], *, quota_age_ms: int = 250) -> None:
-        self._jobs = database["jobs"]
+        self._jobs = durable(database, "jobs")
+        self._hints = self._jobs.with_options(write_concern=WriteConcern(w=1))
         self._counts = RunningCounts(quota_age_ms)
+        self._due = DueEntries(self._jobs)
+        self._waits_there = False
+        """Whether the last job that was claimed had an entry before."""
 
     async def ensure_indexes(self) -> None:
         """Make what is missing. Idempotent. Raises UnavailableError."""
         with translated("make indexes of the ledger"):
-            await self._jobs.create_indexes(
-                [
-                    IndexModel([("s", ASCENDING), ("st", ASCENDING), ("t", DESCENDING)]),
-                    IndexModel([("st", ASCENDING), ("d", ASCENDING)]),
-                    IndexModel([("e", ASCENDING)]),
-                    IndexModel(
-                        [("i", ASCENDING)], unique=True, partialFilterExpression={"i": _HAS_KEY}
-                    ),
-                ]
-            )
+            await self._jobs.create_indexes(list(INDEXES))
 
     async def accept(self, job: Job, *, now_ms: int) -> LedgerEntry:
         document = new_document(job, now_ms=now_ms)
@@ -104,14 +109,19 @@ class LedgerMongodb(Ledger):
         with translated(f"look for job {job.job_id}"):
             document = await self._jobs.find_one({"_id": job.job_id})
             if document is None and key is not None:
-                document = await self._jobs.find_one({"i": {**_HAS_KEY, "$eq": key}})
+                document = await self._jobs.find_one({"i": {**HAS_KEY, "$eq": key}})
                 if document is not None and now_ms - document["t"] >= KEY_HOLDS_MS:
                     return None
-        if document is None:
-            return None
-        if document["st"] == DROPPED:
+        if document is None or document["st"] != DROPPED:
+            return entry_from_document(document) if document else None
+        if document["_id"] == job.job_id:
             raise ConflictError("AlreadyExists", f"job {job.job_id} is over and was dropped")
-        return entry_from_document(document)
+        return dropped_entry(document)
+
+    async def confirmed(self, job_id: str, *, attempts: int, look_ms: int) -> None:
+        waits = {"_id": job_id, "st": _QUEUED, "n": attempts, "d": {"$lt": look_ms}}
+        with translated(f"note that job {job_id} waits in the queue"):
+            await self._hints.update_one(waits, {"$set": {"d": look_ms}})
 
     async def claim(
         self,
@@ -124,20 +134,32 @@ class LedgerMongodb(Ledger):
         now_ms: int,
     ) -> Claim | NotClaimed:
         with translated(f"claim job {job.job_id}"):
+            attempt = Attempt(
+                number=1, worker_id=worker_id, request_id=request_id, started_ms=now_ms
+            )
+            if self._counts.has_room(job, quota, now_ms) and await self._begin_first(
+                job, attempt, lease_ms=lease_ms, now_ms=now_ms
+            ):
+                self._counts.began(job)
+                return Claim(job_id=job.job_id, attempt=attempt)
             for _ in range(_TRIES):
                 found = await self._header(job.job_id)
+                attempts = attempts_of(found or {})
+                again = self._repeated(found, attempts, request_id)
+                if isinstance(again, NotClaimed):
+                    return again
+                if again and not await self.renew(again, lease_ms=lease_ms, now_ms=now_ms):
+                    continue
+                if again:
+                    return again
                 refusal = await self._not_claimed(found, job, quota, now_ms)
                 if refusal is not None:
                     return refusal
-                attempt = Attempt(
-                    number=found["n"] + 1 if found else 1,
-                    worker_id=worker_id,
-                    request_id=request_id,
-                    started_ms=now_ms,
-                )
+                attempt = replace(attempt, number=found["n"] + 1 if found else 1)
                 if await self._begin(job, found, attempt, lease_ms=lease_ms, now_ms=now_ms):
                     self._counts.began(job)
-                    return Claim(job_id=job.job_id, attempt=attempt)
+                    self._waits_there = found is not None
+                    return Claim(job_id=job.job_id, attempt=attempt, lost=lost_one(attempts))
         return NotClaimed.RUNNING  # others won every time
 
     async def renew(self, claim: Claim, *, lease_ms: int, now_ms: int) -> bool:
@@ -192,9 +214,7 @@ class LedgerMongodb(Ledger):
                 result = await self._jobs.update_one({"_id": job.job_id, "st": _QUEUED}, change)
                 if result.matched_count:
                     return True
-                document = new_document(job, now_ms=now_ms) | end_of(JobState.EXPIRED, now_ms)
-                for name in ("d", "k"):
-                    del document[name]
+                document = expired_document(job, now_ms=now_ms)
                 try:
                     await self._jobs.insert_one(document)
                 except DuplicateKeyError:
@@ -212,7 +232,7 @@ class LedgerMongodb(Ledger):
         return entry_from_document(document)
 
     async def find(
-        self, query: LedgerQuery, *, offset: int, limit: int
+        self, query: LedgerQuery, *, offset: int, limit: int, brief: bool = False
     ) -> tuple[Sequence[LedgerEntry], int]:
         wanted = condition_of(query)
         with translated("find jobs"):
@@ -220,9 +240,15 @@ class LedgerMongodb(Ledger):
             if limit < 1:  # 0 means "no limit" to the driver
                 return [], total
             order = [("t", DESCENDING), ("_id", DESCENDING)]
-            page = self._jobs.find(wanted).sort(order).skip(offset).limit(limit)
+            fields = _BULKY if brief else None
+            page = self._jobs.find(wanted, fields).sort(order).skip(offset).limit(limit)
             documents = await page.to_list()
-        return _readable(documents), total
+        return readable_entries(documents, brief=brief), total
+
+    async def known(self, job_ids: Sequence[str]) -> frozenset[str]:
+        with translated("look for jobs"):
+            found = self._jobs.find({"_id": {"$in": list(job_ids)}}, {"st": 1})
+            return frozenset([each["_id"] async for each in found if each["st"] != DROPPED])
 
     async def count(self, query: LedgerQuery) -> Mapping[JobState, int]:
         with translated("count jobs"):
@@ -238,18 +264,15 @@ class LedgerMongodb(Ledger):
                 (JobState.RUNNING, now_ms),
                 (JobState.QUEUED, now_ms - grace_ms),
             ):
-                if len(taken) >= limit:
-                    break
-                due = self._jobs.find({"st": state.value, "d": {"$lte": due_ms}})
-                for each in await due.sort("d", ASCENDING).limit(limit - len(taken)).to_list():
-                    again_ms = look_again_ms(state, each["k"], now_ms, grace_ms)
-                    result = await self._jobs.update_one(
-                        {name: each[name] for name in ("_id", "st", "n", "d", "k")},
-                        {"$set": {"d": again_ms, "k": each["k"] + 1}},
+                if len(taken) < limit:
+                    taken += await self._due.take(
+                        state,
+                        due_ms=due_ms,
+                        now_ms=now_ms,
+                        grace_ms=grace_ms,
+                        limit=limit - len(taken),
                     )
-                    if result.matched_count:  # else another sweeper has it, or it got on
-                        taken.append(each)
-        return _readable(taken)
+        return readable_entries(taken)
 
     async def bury(self, job_id: str, outcome: Outcome, *, now_ms: int) -> bool:
         with translated(f"bury job {job_id}"):
@@ -261,7 +284,7 @@ class LedgerMongodb(Ledger):
                 or found["n"] < found["m"]
             ):
                 return False
-            dead = end_of(JobState.DEAD, now_ms) | {"o": encode_outcome(outcome)}
+            dead = end_of(JobState.DEAD, now_ms) | outcome_fields(outcome)
             result = await self._jobs.update_one(unchanged(found), {"$set": dead, **SETTLED})
         return result.matched_count == 1
 
@@ -269,7 +292,7 @@ class LedgerMongodb(Ledger):
         with translated(f"drop job {job_id}"):
             result = await self._jobs.update_one(
                 {"_id": job_id, "st": {"$in": list(TERMINAL)}},
-                {"$set": {"st": DROPPED}, "$unset": {"b": "", "o": "", "i": ""}},
+                {"$set": {"st": DROPPED}, "$unset": dict.fromkeys("bpoq", "")},
             )
         return result.matched_count == 1
 
@@ -293,9 +316,17 @@ class LedgerMongodb(Ledger):
         """A key that has held long enough belongs to its job no longer."""
         if key is not None:
             await self._jobs.update_one(
-                {"i": {**_HAS_KEY, "$eq": key}, "t": {"$lte": now_ms - KEY_HOLDS_MS}},
+                {"i": {**HAS_KEY, "$eq": key}, "t": {"$lte": now_ms - KEY_HOLDS_MS}},
                 {"$unset": {"i": ""}},
             )
+
+    @staticmethod
+    def _repeated(
+        found: Document | None, attempts: Sequence[Attempt], request_id: str
+    ) -> Claim | NotClaimed | None:
+        if found and found["st"] not in _OVER:
+            return repeated_claim(found["_id"], JobState(found["st"]), attempts, request_id)
+        return None
 
     async def _not_claimed(
         self, found: Document | None, job: Job, quota: Quota, now_ms: int
@@ -309,18 +340,28 @@ class LedgerMongodb(Ledger):
                 return NotClaimed.RUNNING
             if found["n"] >= found["m"]:
                 return NotClaimed.USED_UP
+            if found.get("v", 0) > now_ms + EARLY_MS:
+                return NotClaimed.TOO_EARLY
         return await self._over_quota(job, quota, now_ms)
 
     async def _over_quota(self, job: Job, quota: Quota, now_ms: int) -> NotClaimed | None:
         if self._counts.has_room(job, quota, now_ms):
             return None
-        running = {"s": job.space_id, "st": RUNNING, "u": {"$gt": now_ms}}
-        groups = await self._jobs.aggregate(
-            [{"$match": running}, {"$group": {"_id": "$f", "n": {"$sum": 1}}}]
-        )
-        counts = {each["_id"]: int(each["n"]) async for each in groups}
+        running = self._jobs.find({"s": job.space_id, "st": RUNNING}, {"f": 1, "u": 1, "_id": 0})
+        counts = Counter([each["f"] async for each in running if each["u"] > now_ms])
         self._counts.counted(job.space_id, counts, now_ms)
         return over_quota(counts, job, quota)
+
+    async def _begin_first(self, job: Job, attempt: Attempt, *, lease_ms: int, now_ms: int) -> bool:
+        """The first attempt, without looking. False: it is not the first, or not allowed, or an entry is
+        there, or none."""
+        found = None
+        if self._waits_there:
+            found = {"_id": job.job_id, "st": _QUEUED, "n": 0}
+        begun = await self._begin(job, found, attempt, lease_ms=lease_ms, now_ms=now_ms)
+        if not begun:
+            self._waits_there = not self._waits_there
+        return begun
 
     async def _begin(
         self, job: Job, found: Document | None, attempt: Attempt, *, lease_ms: int, now_ms: int
@@ -346,7 +387,7 @@ class LedgerMongodb(Ledger):
         document = new_document(job, now_ms=0)
         await self._jobs.update_one(
             {"_id": job.job_id, "s": job.space_id, "f": "", "st": JobState.CANCELLED.value},
-            {"$set": {name: document[name] for name in ("f", "t", "m", "b")}},
+            {"$set": {name: document[name] for name in "ftmbp"}},
         )
 
     async def _ended_as(self, claim: Claim, state: JobState) -> bool:
@@ -357,14 +398,3 @@ class LedgerMongodb(Ledger):
         )
         mine = found["a"][str(number)] if found else {}
         return mine.get("r") == claim.attempt.request_id and "k" in mine
-
-
-def _readable(documents: Sequence[Document]) -> list[LedgerEntry]:
-    """Those that this version can read; one that a newer version wrote must not stop the others."""
-    entries = []
-    for each in documents:
-        try:
-            entries.append(entry_from_document(each))
-        except (MalformedMessageError, KeyError, TypeError, ValueError) as error:
-            _log.error("ledger_entry_unreadable", job_id=each.get("_id"), error=str(error)[:300])
-    return entries

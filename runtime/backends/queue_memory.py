@@ -89,6 +89,10 @@ class MemoryQueue(Queue):
         self._empty.set()
 
     @property
+    def keeps_jobs(self) -> bool:
+        return False
+
+    @property
     def waiting(self) -> int:
         return self._waiting + (0 if self._line is None else self._line.waiting)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from runtime.errors import ConflictError, OverloadedError, UnavailableError
+from runtime.errors import ConflictError, LineFullError, OverloadedError, UnavailableError
 from runtime.messages import Job, JobState
 from runtime.ports import AsyncDelivery, Clock, Ledger, LedgerQuery
 
@@ -191,16 +191,16 @@ class AsyncLine:
                 " (YUNHAN_ASYNC_MAX_JOBS); try again later"
             )
         if self._jobs[space] >= self._bounds.max_jobs_per_space:
-            raise OverloadedError(
+            raise LineFullError(
                 f"{self._jobs[space]} asynchronous jobs of space {space} are waiting already"
                 " (YUNHAN_ASYNC_MAX_JOBS_PER_SPACE); try again later"
             )
-        for held, most in (
-            (self._bytes.total(), self._bounds.max_bytes),
-            (self._bytes[space], self._bounds.max_bytes // _SPACES_SHARE),
+        for held, most, error in (
+            (self._bytes.total(), self._bounds.max_bytes, OverloadedError),
+            (self._bytes[space], self._bounds.max_bytes // _SPACES_SHARE, LineFullError),
         ):
             if held and held + len(job.args) > most:
-                raise OverloadedError(
+                raise error(
                     f"the arguments of waiting asynchronous jobs have {held} bytes"
                     " (YUNHAN_QUEUE_MAX_BYTES); try again later"
                 )

@@ -1,12 +1,15 @@
 """Queue adapter over RabbitMQ; the other `rabbitmq_*` modules are its parts.
 
-    call     rabbitmq_calls, _publisher ──> queue calls  ──> rabbitmq_intake, _deliveries ──> take
-    enqueue  rabbitmq_publisher         ──> queue jobs.N ──> rabbitmq_intake, _deliveries ──> take_async
-                              delivered too often ──> queue lost ──> rabbitmq_intake, ... ──> take_dead
+    call     rabbitmq_calls, _publisher ──> queue calls  ──> rabbitmq_consumer, _deliveries ──> take
+    enqueue  rabbitmq_publisher         ──> queue jobs.N ──> rabbitmq_consumer, _deliveries ──> take_async
+            rabbitmq_room  makes way for other spaces ──> queue aside.N ──> the same
+                            delayed, came back ──> queues delay.N.S, due.N ──> the same
+                              delivered too often ──> queue lost ──> rabbitmq_consumer, ... ──> take_dead
 
-One connection for everything that is published (an alarm of the broker stops such a connection), and one for
-each kind of job that is taken, made when it is taken for the first time. The `amqp_*` modules are the
-transport; queues and exchanges are declared over aio-pika.
+One connection for jobs that are published (an alarm of the broker stops such a connection), one for each kind
+of job that is taken and what is answered there, one for `rabbitmq_room`; the last ones are made when they are
+needed for the first time. The `amqp_*` modules are the transport; queues and exchanges are declared over
+aio-pika.
 """
 
 from __future__ import annotations
@@ -19,26 +22,27 @@ from typing import Any
 
 import structlog
 
-from runtime.backends.amqp_channel import Channel, Message
+from runtime.backends.amqp_channel import Channel
 from runtime.backends.amqp_connection import Connection
 from runtime.backends.amqp_errors import AmqpError
-from runtime.backends.amqp_frames import UNREADABLE
+from runtime.backends.rabbitmq_arrivals import Arrivals
+from runtime.backends.rabbitmq_aside import Aside
+from runtime.backends.rabbitmq_backlog import count_backlog
 from runtime.backends.rabbitmq_calls import Calls
 from runtime.backends.rabbitmq_connection import Link
+from runtime.backends.rabbitmq_consumer import Consumer
 from runtime.backends.rabbitmq_deliveries import (
     Bench,
     CallDelivery,
+    DeadDelivery,
     JobDelivery,
-    dead_properties,
     enqueue,
 )
-from runtime.backends.rabbitmq_intake import Intake
-from runtime.backends.rabbitmq_messages import lost, number
 from runtime.backends.rabbitmq_options import RabbitMqOptions
 from runtime.backends.rabbitmq_publisher import Publisher
-from runtime.backends.rabbitmq_topology import CALLS, DEAD, EXPIRED, LOST, Topology
-from runtime.errors import MalformedMessageError, OursError, UnavailableError
-from runtime.job_codec import decode_job
+from runtime.backends.rabbitmq_room import Room
+from runtime.backends.rabbitmq_topology import CALLS, EXPIRED, LOST, Topology
+from runtime.errors import OursError, UnavailableError
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery, Queue
 
@@ -47,7 +51,6 @@ _log = structlog.get_logger(__name__)
 _REPAIR_AFTER_S = 0.5
 """A deleted queue is made again after this pause: RabbitMQ has to tell its consumers first, and does not when
 the queue is there again at once."""
-_BURY_AGAIN_S = 5.0
 _END_S = 5.0
 """For giving back what nobody took, when the queue is closed."""
 
@@ -62,6 +65,8 @@ class RabbitMqQueue(Queue):
         self._options = options
         self._clock = clock
         self._open = False
+        self._failure = ""
+        self._failed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._asides: set[asyncio.Task[None]] = set()
         self._repairing = asyncio.Lock()
@@ -89,6 +94,12 @@ class RabbitMqQueue(Queue):
             counts=self.counts,
             aside=self._aside,
         )
+        self._room = Room(options, topology, clock=self._clock)
+        self._jobs_aside = Aside(
+            self._bench,
+            keep=lambda job: self._job_consumer.put_back(job),  # noqa: PLW0108 - made below
+        )
+        self._arrivals = Arrivals(self._bench, self._jobs_aside)
         self._publish_link = Link(
             "publish",
             options,
@@ -98,25 +109,29 @@ class RabbitMqQueue(Queue):
             repair=self._repair,
         )
         self._links = [self._publish_link]
-        self._call_intake: Intake[CallDelivery] = Intake(
+        self._call_consumer: Consumer[CallDelivery] = Consumer(
             "calls",
-            [topology.queue(CALLS)],
-            prefetch=options.call_prefetch,
-            accept=self._accept_call,
+            {topology.queue(CALLS): options.call_prefetch},
+            accept=self._arrivals.call,
             repair=self._repair,
         )
-        self._job_intake: Intake[JobDelivery] = Intake(
+        self._job_consumer: Consumer[JobDelivery] = Consumer(
             "jobs",
-            [topology.queue(key) for key in topology.shards()],
-            prefetch=options.job_prefetch,
-            accept=self._accept_job,
+            {
+                **{
+                    topology.queue(key): options.job_prefetch
+                    for key in [*topology.dues(), *topology.shards()]
+                },
+                **{topology.queue(key): options.aside_prefetch for key in topology.lanes()},
+            },
+            accept=self._arrivals.job,
             repair=self._repair,
+            set_aside=self._jobs_aside.set_aside,
         )
-        self._dead_intake: Intake[JobDelivery] = Intake(
+        self._dead_consumer: Consumer[DeadDelivery] = Consumer(
             "dead",
-            [topology.queue(LOST)],
-            prefetch=options.job_prefetch,
-            accept=self._accept_dead,
+            {topology.queue(LOST): options.aside_prefetch},
+            accept=self._arrivals.dead,
             repair=self._repair,
         )
 
@@ -136,15 +151,19 @@ class RabbitMqQueue(Queue):
         where = self._options.where
         if not self._open:
             return "the queue is closed"
-        down = [link.name for link in self._links if not link.up]
+        down = [f"{link.name}: {link.problem}" for link in self._links if link.problem]
         if down:
-            return f"no connection to RabbitMQ at {where} ({', '.join(down)})"
+            return f"no connection to RabbitMQ at {where} ({'; '.join(down)})"
         if self._publish_link.blocked:
             return f"RabbitMQ at {where} takes nothing: it is out of memory or disk"
         return None
 
     async def stop_taking(self) -> None:
-        await self._end_intakes()
+        await self._end_consumers()
+
+    async def wait_failed(self) -> None:
+        await self._failed.wait()
+        raise UnavailableError(self._failure)
 
     async def wait_empty(self) -> None:
         """Other workers take the jobs, too."""
@@ -170,7 +189,7 @@ class RabbitMqQueue(Queue):
         finally:
             self._open = False
             self._calls.end()
-            await self._end_intakes()
+            await self._end_consumers()
             await self._stop_tasks()
 
     async def call(self, job: Job) -> Outcome:
@@ -181,29 +200,35 @@ class RabbitMqQueue(Queue):
         if job.terms is None:
             raise ValueError(f"job {job.job_id} has no terms: it is a synchronous one")
         self._must_be_open()
-        await enqueue(self._bench, job, delay_s, key=self.topology.shard(job.space_id))
+        self._watch_room()
+        self._room.check(job.space_id)
+        await enqueue(self._bench, job, delay_s)
 
     async def take(self) -> Delivery:
         self._must_be_open()
-        self._consume("calls", self._call_intake)
+        self._consume("calls", self._call_consumer)
         while True:
-            delivery = await self._call_intake.take()
+            delivery = await self._call_consumer.take()
             try:
                 if await delivery.start():
                     return delivery
             except asyncio.CancelledError:
-                self._call_intake.put_back(delivery)
+                self._call_consumer.put_back(delivery)
                 raise
 
     async def take_async(self) -> AsyncDelivery:
         self._must_be_open()
-        self._consume("jobs", self._job_intake)
-        return await self._job_intake.take()
+        self._consume("jobs", self._job_consumer)
+        return await self._job_consumer.take()
 
     async def take_dead(self) -> AsyncDelivery:
         self._must_be_open()
-        self._consume("dead", self._dead_intake)
-        return await self._dead_intake.take()
+        self._consume("dead", self._dead_consumer)
+        return await self._dead_consumer.take()
+
+    async def async_backlog(self) -> int:
+        self._must_be_open()
+        return await count_backlog(self._options, self.topology)
 
     def _must_be_open(self) -> None:
         if not self._open:
@@ -225,18 +250,30 @@ class RabbitMqQueue(Queue):
         self._call_publisher.refuse_waiting()
         self._job_publisher.refuse_waiting()
 
-    def _consume(self, name: str, intake: Intake[Any]) -> None:
+    def _consume(self, name: str, consumer: Consumer[Any]) -> None:
         """The connection for one kind of job."""
         if name in self._tasks:
             return
 
         async def on_up(connection: Connection) -> Sequence[Channel]:
-            return [await intake.open(connection)]
+            return [await consumer.open(connection)]
 
-        link = Link(name, self._options, on_up=on_up, on_down=intake.close, repair=self._repair)
+        link = Link(name, self._options, on_up=on_up, on_down=consumer.close, repair=self._repair)
         self._links.append(link)
         self._start(name, link.run())
-        self._start(f"consume {name}", intake.run())
+        self._start(f"consume {name}", consumer.run())
+
+    def _watch_room(self) -> None:
+        if "room" not in self._tasks:
+            link = Link(
+                "room",
+                self._options,
+                on_up=self._room.open,
+                on_down=self._room.close,
+                repair=self._repair,
+            )
+            self._start("room", link.run())
+            self._start("count what is beside the shards", self._room.run())
 
     async def _consume_expired_again(self, channel: Channel) -> None:
         """Callers that wait on this channel keep it; without the consumer it is of no use."""
@@ -281,16 +318,18 @@ class RabbitMqQueue(Queue):
         error = None if task.cancelled() else task.exception()
         _log.error("rabbitmq_part_ended", part=task.get_name(), exc_info=error)
         self._open = False
+        self._failure = f"the queue's part '{task.get_name()}' ended: {error!r}"
+        self._failed.set()
         self._calls.end()
-        for intake in (self._call_intake, self._job_intake, self._dead_intake):
-            intake.fail_takers()
+        for consumer in (self._call_consumer, self._job_consumer, self._dead_consumer):
+            consumer.fail_takers()
 
-    async def _end_intakes(self) -> None:
+    async def _end_consumers(self) -> None:
         try:
             async with asyncio.timeout(_END_S):
-                await self._call_intake.end()
-                await self._job_intake.end()
-                await self._dead_intake.end()
+                await self._call_consumer.end()
+                await self._job_consumer.end()
+                await self._dead_consumer.end()
         except TimeoutError:
             _log.warning("jobs_not_given_back", after_s=_END_S)
 
@@ -300,70 +339,6 @@ class RabbitMqQueue(Queue):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    # --- what comes in ---------------------------------------------------------------------------
-
-    def _accept_call(self, message: Message) -> CallDelivery | None:
-        job = self._decode(message)
-        if job is None:
-            return None
-        delivery = CallDelivery(job, message, self._bench)
-        if not message.redelivered:
-            return delivery
-        self.counts["worker_lost"] += 1
-        self._aside(delivery.finish(lost(job, "its worker was lost")), CALLS)
-        return None
-
-    def _accept_job(self, message: Message) -> JobDelivery | None:
-        job = self._decode(message)
-        if job is None:
-            return None
-        delivery = JobDelivery(job, message, self._bench, self.topology.shard(job.space_id))
-        left_ms = number(message, "delay_ms")
-        if not left_ms:
-            return delivery
-        self._aside(delivery.move_later(left_ms / 1000), message.routing_key)
-        return None
-
-    def _accept_dead(self, message: Message) -> JobDelivery | None:
-        job = self._decode(message)
-        if job is None:
-            return None
-        self.counts["gave_up"] += 1
-        return JobDelivery(job, message, self._bench, LOST)
-
-    def _decode(self, message: Message) -> Job | None:
-        """None: it is no job and lies with the dead letters now."""
-        if message.body is None:
-            why = f"{message.size} bytes are more than a job may have"
-        elif message.properties is UNREADABLE:
-            why = "its properties cannot be read"
-        else:
-            try:
-                return decode_job(message.body)
-            except MalformedMessageError as error:
-                why = error.message
-        self.counts["malformed"] += 1
-        _log.warning("malformed_message", queue=message.routing_key, reason=why)
-        self._aside(self._bury(message, why), message.routing_key)
-        return None
-
-    async def _bury(self, message: Message, why: str) -> None:
-        """Until the broker takes it, or gives it to somebody else because the connection is gone."""
-        while not message.channel.closed.done():
-            try:
-                await self._job_publisher.publish(
-                    message.body or b"",
-                    exchange=self.topology.exchange,
-                    routing_key=DEAD,
-                    properties=dead_properties(message, why),
-                )
-            except OursError as error:
-                _log.warning("message_not_buried", queue=message.routing_key, reason=error.message)
-                await asyncio.sleep(_BURY_AGAIN_S)
-            else:
-                message.channel.ack(message)
-                return
 
     def _aside(self, work: Coroutine[Any, Any, None], queue: str) -> None:
         """What needs no worker. Bounded by the prefetch: its message is unacknowledged meanwhile."""

@@ -47,12 +47,30 @@ class Link:
         self._on_blocked = on_blocked
         self._repair = repair
         self._up = asyncio.Event()
-        self._was_up = False
-        """The last connection."""
+        self._up_since: float | None = None
+        """Of the last connection; loop time."""
+        self._shaky = False
+        """The last connection that is over was up, and not for long."""
+        self._why = "not connected yet"
 
     @property
     def up(self) -> bool:
         return self._up.is_set()
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is of no use now. A connection that the broker ends again and again, because it refuses
+        what we do there, is of none either while it is up."""
+        if not self.up:
+            return self._why
+        return f"lost again and again: {self._why}" if self._shaky and not self._steady() else None
+
+    def _steady(self) -> bool:
+        """The last connection was up for long enough to believe that it works."""
+        if self._up_since is None:
+            return False
+        up_s = asyncio.get_running_loop().time() - self._up_since
+        return up_s >= self._options.reconnect_steady_s
 
     async def wait_up(self) -> None:
         await self._up.wait()
@@ -64,22 +82,24 @@ class Link:
             try:
                 await self._connection_life()
             except (AmqpError, OursError, OSError, TimeoutError) as error:
-                why = f"{type(error).__name__}: {error}"
-            if self._was_up:
+                self._why = f"{type(error).__name__}: {error}"
+            if self._up_since is not None and not self._shaky:
                 pause_s = _FIRST_PAUSE_S
             self.lost += 1
             wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-            _log.warning("broker_lost", link=self.name, reason=why, again_in_s=round(wait_s, 2))
+            _log.warning(
+                "broker_lost", link=self.name, reason=self._why, again_in_s=round(wait_s, 2)
+            )
             await asyncio.sleep(wait_s)
             pause_s = min(pause_s * 2, self._options.reconnect_longest_s)
 
     async def _connection_life(self) -> NoReturn:
         """Ends with the reason of its end."""
-        self._was_up = False
+        self._up_since = None
         connection = await connect(self._options.endpoint(self.name), on_blocked=self._tell_blocked)
         try:
             channels = await self._prepare(connection)
-            self._was_up = True
+            self._up_since = asyncio.get_running_loop().time()
             self._up.set()
             _log.info("broker_connected", link=self.name)
             closings = [connection.closed, *(channel.closed for channel in channels)]
@@ -88,7 +108,8 @@ class Link:
         finally:
             self._up.clear()
             self.blocked = False
-            if self._was_up:
+            if self._up_since is not None:
+                self._shaky = not self._steady()
                 self._on_down()
             await connection.close()
 

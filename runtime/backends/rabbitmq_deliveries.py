@@ -6,7 +6,8 @@ asynchronous job the ledger knows who may run it. It is counted.
 
 A job that goes back is published anew and then acknowledged. While the broker does not take it, that is tried
 again behind the worker's back, until it is done or the connection is gone: no message is left unacknowledged
-by somebody who has forgotten it.
+by somebody who has forgotten it. It is never rejected: that would count as a delivery, and a job that only
+waited in busy workers' hands would be given up.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from runtime.backends.rabbitmq_messages import (
     waited_ms,
 )
 from runtime.backends.rabbitmq_publisher import Publisher, QueueFullError, UnconfirmedError
-from runtime.backends.rabbitmq_topology import CALLS, Topology
+from runtime.backends.rabbitmq_topology import CALLS, LOST, LOST_DELAY, Topology
 from runtime.errors import OursError
 from runtime.job_codec import encode_job, encode_outcome
 from runtime.messages import Job, Outcome
@@ -84,6 +85,7 @@ class Bench:
 class CallDelivery(Delivery):
     """A synchronous job."""
 
+    rank = 0
     __slots__ = ("_arrived", "_bench", "_message", "_told", "job", "space_id", "waited_ms")
 
     def __init__(self, job: Job, message: Message, bench: Bench) -> None:
@@ -192,14 +194,25 @@ class CallDelivery(Delivery):
 class JobDelivery(AsyncDelivery):
     """An asynchronous job. `key`: the routing key of where it goes back to."""
 
-    __slots__ = ("_bench", "_key", "_message", "job", "space_id")
+    __slots__ = ("_bench", "_message", "job", "key", "rank", "restarts", "space_id")
 
-    def __init__(self, job: Job, message: Message, bench: Bench, key: str) -> None:
+    def __init__(
+        self,
+        job: Job,
+        message: Message,
+        bench: Bench,
+        key: str,
+        *,
+        rank: int = 0,
+        restarts: int = 0,
+    ) -> None:
         self.job = job
         self.space_id = job.space_id
+        self.rank = rank
+        self.restarts = restarts
+        self.key = key
         self._message = message
         self._bench = bench
-        self._key = key
 
     async def acknowledge(self) -> None:
         try:
@@ -213,9 +226,9 @@ class JobDelivery(AsyncDelivery):
     async def postpone(self, delay_s: float) -> None:
         try:
             if not await self._move(delay_s):
-                self._bench.aside(self.move_later(delay_s), self._key)
+                self._bench.aside(self.move_later(delay_s), self.key)
         except asyncio.CancelledError:  # twice in the queue does no harm
-            self._bench.aside(self.move_later(delay_s), self._key)
+            self._bench.aside(self.move_later(delay_s), self.key)
             raise
 
     async def give_back(self) -> None:
@@ -230,36 +243,77 @@ class JobDelivery(AsyncDelivery):
                 return
             pause_s = min(max(pause_s * 2, _AGAIN_FIRST_S), _AGAIN_LONGEST_S)
 
+    async def move_to(self, key: str) -> bool:
+        """Into another queue, where it then belongs. False: the broker did not take it; it is still ours."""
+        try:
+            await self._publish(key)
+        except OursError as error:
+            _log.warning("job_not_moved", job_id=self.job.job_id, reason=error.message)
+            return False
+        await self.acknowledge()
+        return True
+
     async def _move(self, delay_s: float) -> bool:
         """Into its queue, now or later. False: the broker did not take it; it is still ours."""
         try:
-            await enqueue(self._bench, self.job, delay_s, body=self._message.body, key=self._key)
-        except QueueFullError:
-            return self._reject()
+            await self._put_back(delay_s)
         except OursError as error:
             _log.warning("job_not_handed_back", job_id=self.job.job_id, reason=error.message)
             return False
         await self.acknowledge()
         return True
 
-    def _reject(self) -> bool:
-        """There is no room for a copy, the message itself may go back. That counts as a delivery."""
+    async def _put_back(self, delay_s: float) -> None:
+        """Raises OursError. Full delay queues are waited for: they empty by themselves."""
+        topology = self._bench.topology
+        if delay_s > 0:
+            key, left_s = topology.delay(self.space_id, delay_s)
+            await self._publish(key, delay_s=left_s)
+            return
         try:
-            self._message.channel.reject(self._message, requeue=True)
-        except AmqpError as error:
-            self._bench.lost(self.job, error)
-        return True
+            await self._publish(self.key)
+        except QueueFullError:
+            await self._publish(topology.due(self.space_id))
+
+    async def _publish(self, key: str, *, delay_s: float = 0.0, restarts: int = 0) -> None:
+        properties = job_properties(
+            self.job.job_id, delay_s=delay_s, restarts=restarts or self.restarts
+        )
+        await self._bench.publisher.publish(
+            self._message.body or b"",
+            exchange=self._bench.topology.exchange,
+            routing_key=key,
+            properties=properties,
+        )
 
 
-async def enqueue(
-    bench: Bench, job: Job, delay_s: float, *, key: str, body: bytes | None = None
-) -> None:
-    """Into the queue behind a routing key, now or later. Raises as `Queue.enqueue`."""
+class DeadDelivery(JobDelivery):
+    """A job that the broker gave up. It goes back to where it was, or among the others again."""
+
+    __slots__ = ()
+
+    async def restart(self) -> None:
+        try:
+            await self._publish(self._bench.topology.due(self.space_id), restarts=self.restarts + 1)
+        except OursError as error:
+            _log.warning("job_not_restarted", job_id=self.job.job_id, reason=error.message)
+            await self.postpone(0.0)
+        else:
+            await self.acknowledge()
+
+    async def _put_back(self, delay_s: float) -> None:
+        await self._publish(LOST_DELAY if delay_s > 0 else LOST)
+
+
+async def enqueue(bench: Bench, job: Job, delay_s: float) -> None:
+    """A new job, now or later. Raises as `Queue.enqueue`."""
     topology = bench.topology
-    exchange, left_s = topology.delay(delay_s) if delay_s > 0 else (topology.exchange, 0.0)
+    key, left_s = topology.shard(job.space_id), 0.0
+    if delay_s > 0:
+        key, left_s = topology.delay(job.space_id, delay_s)
     await bench.publisher.publish(
-        encode_job(job) if body is None else body,
-        exchange=exchange,
+        encode_job(job),
+        exchange=topology.exchange,
         routing_key=key,
         properties=job_properties(job.job_id, delay_s=left_s),
     )

@@ -9,8 +9,8 @@ things come back under its correlation id, told apart by the message type:
     outcome   the end of it, the body says which
 
 Headers: `sent_ms` (wall clock of the sender, for bills; not believed when it makes no sense), `waited_ms`
-(before it was handed back), `delay_ms` (an asynchronous job's delay that is left after this one), `why` (dead
-letters).
+(before it was handed back), `delay_ms` (an asynchronous job's delay that is left after this one), `restarts`
+(how often it was put into the queue anew after the broker had given it up), `why` (dead letters).
 """
 
 from __future__ import annotations
@@ -59,9 +59,11 @@ def call_properties(
     )
 
 
-def job_properties(job_id: str, *, delay_s: float = 0.0) -> Basic.Properties:
+def job_properties(job_id: str, *, delay_s: float = 0.0, restarts: int = 0) -> Basic.Properties:
     """Of an asynchronous job. `delay_s`: what is left after the delay queue that it goes to."""
     headers: FieldTable = {"delay_ms": int(delay_s * 1000)} if delay_s > 0 else {}
+    if restarts:
+        headers["restarts"] = restarts
     return Basic.Properties(delivery_mode=2, message_id=job_id, headers=headers or None)
 
 

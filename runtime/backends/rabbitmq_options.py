@@ -40,8 +40,10 @@ class RabbitMqOptions:
     delays_s: tuple[int, ...] = DELAYS_S
     call_prefetch: int = 16
     """Synchronous jobs that may be in this worker's hands: its slots."""
-    job_prefetch: int = 2
-    """Asynchronous jobs of one shard in this worker's hands and not yet acknowledged."""
+    job_prefetch: int = 16
+    """Asynchronous jobs of one shard in this worker's hands, not acknowledged yet: it looks so far ahead."""
+    aside_prefetch: int = 2
+    """The same of each lane of jobs that were set aside."""
     calls_max: int = 1000
     calls_max_per_space: int = 250
     """Of one space that wait, as far as this process knows."""
@@ -57,6 +59,8 @@ class RabbitMqOptions:
     connect_timeout_s: float = 10.0
     publish_timeout_s: float = 5.0
     reconnect_longest_s: float = 5.0
+    reconnect_steady_s: float = 5.0
+    """A connection that was there for so long worked: the next pause is a short one again."""
     outcome_grace_s: float = 60.0
     """Beyond a function's time-out: start of its sandbox, fetch of its code, way of its outcome."""
 
@@ -84,6 +88,7 @@ class RabbitMqOptions:
             connect_timeout_s=settings.queue_connect_timeout_s,
             publish_timeout_s=settings.queue_publish_timeout_s,
             reconnect_longest_s=settings.queue_reconnect_longest_s,
+            reconnect_steady_s=settings.queue_reconnect_steady_s,
             outcome_grace_s=settings.queue_outcome_grace_s,
         )
 

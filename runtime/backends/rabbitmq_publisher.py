@@ -12,12 +12,12 @@ from runtime.backends.amqp_channel import Channel
 from runtime.backends.amqp_connection import Connection
 from runtime.backends.amqp_errors import AmqpError, RefusedError, ReturnedError, StalledError
 from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.errors import OverloadedError, UnavailableError
+from runtime.errors import LineFullError, OverloadedError, UnavailableError
 
 _log = structlog.get_logger(__name__)
 
 
-class QueueFullError(OverloadedError):
+class QueueFullError(LineFullError):
     """The broker refused this message; it takes others."""
 
 

@@ -4,12 +4,17 @@
     {prefix}.calls        synchronous jobs; classic, transient messages with a time to live; what expires
                           goes to {prefix}.expired, where a gateway tells its caller
     {prefix}.jobs.N       asynchronous jobs of the spaces whose hash is N; quorum
-    {prefix}.delay.S      fanout exchange and quorum queue: a message waits S seconds there and goes back into
-                          the internal exchange under the routing key that it came with
+    {prefix}.aside.N      those that made way for other spaces (`rabbitmq_aside`); quorum
+    {prefix}.delay.N.S    jobs of shard N wait S seconds there and go on to {prefix}.due.N; quorum
+    {prefix}.due.N        jobs that were accepted once and have no other place: those whose delay is over, and
+                          those that found their own queue full when a worker gave them back; quorum
     {prefix}.lost         asynchronous jobs that were delivered too often and never acknowledged; quorum
+    {prefix}.delay.lost   those for which the ledger did not answer wait there and go back; quorum
     {prefix}.dead         what is no job, with the reason, for people to look at; quorum
 
-Nothing is lost between quorum queues: dead-lettering is at least once.
+Nothing is lost between quorum queues: dead-lettering is at least once. It stops for a whole queue when one of
+its messages is refused where it goes. So what jobs go back to (`due`, `lost`) refuses nothing and has no
+bound in the broker; new jobs are refused for it (`rabbitmq_room`).
 """
 
 from __future__ import annotations
@@ -29,17 +34,20 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from runtime.backends.rabbitmq_lanes import LANES
 from runtime.backends.rabbitmq_options import BrokerSetupError, RabbitMqOptions
 from runtime.errors import UnavailableError
 
 CALLS = "calls"
 EXPIRED = "expired"
 LOST = "lost"
+LOST_DELAY = "delay.lost"
 DEAD = "dead"
 
 _EXPIRED_MAX = 10_000
 _EXPIRED_TTL_MS = 60_000
 """Longer than any caller waits beyond its job's wait."""
+_LOST_DELAY_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +72,38 @@ class Topology:
 
     def shard(self, space_id: str) -> str:
         """The routing key of a space's asynchronous jobs. The same in every program of an installation."""
-        return f"jobs.{zlib.crc32(space_id.encode()) % self._options.shards}"
+        return f"jobs.{self.shard_number(space_id)}"
+
+    def shard_number(self, space_id: str) -> int:
+        """Which shard the space is of."""
+        return zlib.crc32(space_id.encode()) % self._options.shards
+
+    def due(self, space_id: str) -> str:
+        """The routing key of where a space's accepted jobs always have a place."""
+        return f"due.{self.shard_number(space_id)}"
 
     def shards(self) -> list[str]:
-        """The routing keys of all of them."""
+        """The routing keys of all shards."""
         return [f"jobs.{number}" for number in range(self._options.shards)]
 
-    def delay(self, delay_s: float) -> tuple[str, float]:
-        """The exchange that delays, and how long the message has to be delayed again after that, seconds."""
+    def dues(self) -> list[str]:
+        """The routing keys of what comes back to them."""
+        return [f"due.{number}" for number in range(self._options.shards)]
+
+    def lanes(self) -> list[str]:
+        """The routing keys of the lanes for jobs that were set aside."""
+        return [f"aside.{lane}" for lane in range(LANES)]
+
+    def delay(self, space_id: str, delay_s: float) -> tuple[str, float]:
+        """The routing key that delays, and how long the message has to be delayed again after that, s."""
         steps = self._options.delays_s
         step = next((step for step in steps if step >= delay_s), steps[-1])
-        return f"{self._options.prefix}.delay.{step}", max(0.0, delay_s - step)
+        return f"delay.{self.shard_number(space_id)}.{step}", max(0.0, delay_s - step)
+
+    def beside(self, shard_number: int) -> list[str]:
+        """The routing keys of a shard's jobs that are not in its queue, but for the lanes."""
+        delays = (f"delay.{shard_number}.{step}" for step in self._options.delays_s)
+        return [f"due.{shard_number}", *delays]
 
     def queues(self) -> Iterator[QueueSpec]:
         """All of them."""
@@ -95,29 +124,48 @@ class Topology:
             EXPIRED,
             {"x-max-length": _EXPIRED_MAX, "x-message-ttl": _EXPIRED_TTL_MS},
         )
-        yield QueueSpec(self.queue(LOST), LOST, {"x-queue-type": "quorum"})
-        yield QueueSpec(self.queue(DEAD), DEAD, {"x-queue-type": "quorum"})
+        for key in (LOST, DEAD):
+            yield QueueSpec(self.queue(key), key, {"x-queue-type": "quorum"})
         kept = {
             "x-queue-type": "quorum",
             "x-overflow": "reject-publish",
             "x-dead-letter-exchange": self.exchange,
             "x-dead-letter-strategy": "at-least-once",
         }
-        for key in self.shards():
+        given_up = {"x-dead-letter-routing-key": LOST, "x-delivery-limit": options.delivery_limit}
+        for key in self.dues():
+            yield QueueSpec(self.queue(key), key, {**kept, **given_up})
+        rooms = dict.fromkeys(self.shards(), 1) | dict.fromkeys(self.lanes(), options.shards)
+        for key, room in rooms.items():  # in shards: a lane takes what comes from all of them
             yield QueueSpec(
                 self.queue(key),
                 key,
                 {
                     **kept,
-                    "x-dead-letter-routing-key": LOST,
-                    "x-delivery-limit": options.delivery_limit,
-                    "x-max-length": options.shard_max_jobs,
-                    "x-max-length-bytes": options.shard_max_bytes,
+                    **given_up,
+                    "x-max-length": options.shard_max_jobs * room,
+                    "x-max-length-bytes": options.shard_max_bytes * room,
                 },
             )
-        for step in options.delays_s:
-            name = f"{options.prefix}.delay.{step}"
-            yield QueueSpec(name, None, {**kept, "x-message-ttl": step * 1000})
+        for number, due in enumerate(self.dues()):
+            for step in options.delays_s:
+                key = f"delay.{number}.{step}"
+                yield QueueSpec(
+                    self.queue(key),
+                    key,
+                    {
+                        **kept,
+                        "x-dead-letter-routing-key": due,
+                        "x-message-ttl": step * 1000,
+                        "x-max-length": options.shard_max_jobs,
+                        "x-max-length-bytes": options.shard_max_bytes,
+                    },
+                )
+        yield QueueSpec(
+            self.queue(LOST_DELAY),
+            LOST_DELAY,
+            {**kept, "x-dead-letter-routing-key": LOST, "x-message-ttl": _LOST_DELAY_MS},
+        )
 
     async def declare(self) -> None:
         """Idempotent. Raises BrokerSetupError when the broker has something else under one of the names or

@@ -75,7 +75,10 @@ class RecordsMongodb(RecordStore):
             await self._counts.ensure_indexes()
 
     async def insert(self, records: Sequence[InvocationRecord]) -> None:
-        documents = [document for document in map(_encode, records) if document is not None]
+        storable = [
+            (record, document) for record in records if (document := _encode(record)) is not None
+        ]
+        documents = [document for _, document in storable]
         if not documents:
             return
         with translated(f"insert {len(documents)} invocation records"):
@@ -84,9 +87,9 @@ class RecordsMongodb(RecordStore):
                 await self._raw.insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 left_out = _left_out(error, documents)
-            stored = [each for i, each in enumerate(documents) if i not in left_out]
+            stored = [record for i, (record, _) in enumerate(storable) if i not in left_out]
             try:
-                await self._counts.add((each["s"], each["t"]) for each in stored)
+                await self._counts.add((each.space_id, each.started_ms) for each in stored)
             except PyMongoError as error:  # hints: the records are stored, so this is no failure
                 _log.warning("record_counts_behind", records=len(stored), error=str(error)[:200])
 

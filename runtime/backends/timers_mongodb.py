@@ -13,7 +13,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
-from runtime.backends.documents_mongodb import Document, translated
+from runtime.backends.documents_mongodb import Document, durable, translated
 from runtime.ports import TimerKey, TimerState, TimerStore
 
 _COUNTERS = ("fired", "missed", "skipped")
@@ -23,7 +23,7 @@ class TimersMongodb(TimerStore):
     """See `TimerStore`. Call `ensure_indexes` once per program start."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
-        self._timers = database["timers"]
+        self._timers = durable(database, "timers")
 
     async def ensure_indexes(self) -> None:
         """Make what is missing. Idempotent. Raises UnavailableError."""

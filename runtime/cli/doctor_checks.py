@@ -8,14 +8,16 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from runtime.cli.client import ManagementClient
 from runtime.cli.connection import access_of, find_connection, find_key
 from runtime.cli.doctor_addresses import check_address, check_https_address
 from runtime.cli.doctor_findings import Finding, State
+from runtime.cli.doctor_queue import check_queue
 from runtime.cli.doctor_rungs import check_machine, check_rung
 from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, check_trigger_names
 from runtime.cli.errors import CliError, UnreachableError
@@ -39,6 +41,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         check_node,
         check_bootstrap,
         check_documents,
+        check_queue,
         check_data_dir,
         check_master_key,
         check_machine,
@@ -227,9 +230,20 @@ def check_program(settings: Settings, *, rung_here: str) -> Finding:
             name="program",
             state=State.PROBLEM,
             text=f"runs at {client.endpoint} but is not ready",
-            next_step=f"{client.endpoint}/readyz says why.",
+            next_step=f"{client.endpoint}/readyz says which part, the log of the program why.",
         )
-    text = f"ready at {client.endpoint} on rung {server['Rung']}"
+    return _what_runs(client.endpoint, server, rung_here)
+
+
+def _what_runs(endpoint: str, server: Mapping[str, Any], rung_here: str) -> Finding:
+    text = f"ready at {endpoint} on rung {server['Rung']}"
+    if problems := server.get("Problems"):
+        return Finding(
+            name="program",
+            state=State.PROBLEM,
+            text=f"{text}, but not all of it works",
+            details=[f"{problem['Part']}: {problem['Text']}" for problem in problems],
+        )
     if not server["Isolates"]:
         return Finding(
             name="program",

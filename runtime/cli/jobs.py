@@ -67,7 +67,7 @@ def show_job(job: Mapping[str, Any]) -> None:
                     f"{each['number']} of {job['attemptsMax']}",
                     _local(each["startedAt"]),
                     _local(each["endedAt"]),
-                    each["outcome"] or ("running" if job["state"] == "running" else "lost"),
+                    each["outcome"] or _untold(job, each),
                     each["workerId"],
                     each["requestId"],
                 )
@@ -80,6 +80,8 @@ def show_job(job: Mapping[str, Any]) -> None:
     if "result" in job:
         click.echo()
         click.echo(json.dumps(job["result"], ensure_ascii=False, indent=2))
+    if "resultProblem" in job:
+        note(f"The result cannot be read: {job['resultProblem']}")
 
 
 def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
@@ -105,6 +107,12 @@ def reason(job: Mapping[str, Any]) -> str:
     """Why its last attempt failed; empty when it did not, or nothing is known."""
     error = job.get("error")
     return f"{job['outcome']}: {error['message']}" if error else ""
+
+
+def _untold(job: Mapping[str, Any], attempt: Mapping[str, Any]) -> str:
+    """Of an attempt that did not tell its end. Only the last one can have been cancelled, or run still."""
+    last = attempt["number"] == job["attempts"][-1]["number"]
+    return job["state"] if last and job["state"] in {"running", "cancelled"} else "lost"
 
 
 def _value(value: Any) -> Any:

@@ -34,7 +34,8 @@ def ledger() -> None:
     "--accepted",
     type=click.File("r"),
     metavar="FILE",
-    help="A producer's log, one job id a line; - is stdin. Each must be there, and over.",
+    help="A producer's log, one job id a line; - is stdin. Each must be there, and over;"
+    " what waits in the queue is told from what is lost.",
 )
 @click.option(
     "--tolerance",
@@ -94,7 +95,7 @@ def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     joined = {**other, "sound": one["sound"] and other["sound"]}
     for name in ("accepted", "dropped"):
         joined[name] = one[name] + other[name]
-    for name in ("missing", "unended"):
+    for name in ("missing", "queued", "unended"):
         joined[name] = [*one[name], *other[name]][:_LISTED_MAX]
         joined[f"{name}Count"] = one[f"{name}Count"] + other[f"{name}Count"]
     return joined
@@ -108,6 +109,7 @@ def _show(report: dict[str, Any]) -> None:
         dropped = f", {report['dropped']} were dropped" if report["dropped"] else ""
         print_fields({"Accepted": f"{report['accepted']} job ids were compared{dropped}"})
         _tell_list("are missing", report["missingCount"], report["missing"])
+        _tell_list("wait in the queue", report["queuedCount"], report["queued"])
         _tell_list("are not over", report["unendedCount"], report["unended"])
         _tell_list(
             "are in the file more than once (repeated idempotency keys?)",

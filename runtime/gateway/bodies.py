@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from runtime.errors import CallerError, OverloadedError
 
@@ -53,6 +53,11 @@ async def read_body(
     announced = request.content_length
     if announced is not None and announced > max_bytes:
         raise BodyTooLargeError(_too_large(max_bytes))
+    encoding = request.headers.get("content-encoding", "")
+    if (whole := _arrived(request.content)) is not None:
+        if len(whole) > max_bytes:
+            raise BodyTooLargeError(_too_large(max_bytes))
+        return _decoded(whole, encoding, max_bytes)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -71,7 +76,14 @@ async def read_body(
         raise CallerError("InvalidBody.Format", f"the body could not be read: {error}") from None
     finally:
         budget.give_back(size)
-    return _decoded(b"".join(chunks), request.headers.get("content-encoding", ""), max_bytes)
+    return _decoded(b"".join(chunks), encoding, max_bytes)
+
+
+def _arrived(content: StreamReader) -> bytes | None:
+    """The body that came together with its head, as most do: nothing to wait for. None for all others."""
+    if content.is_eof() and content.exception() is None:
+        return content.read_nowait()
+    return None
 
 
 def _decoded(raw: bytes, encoding: str, max_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ from runtime.services import envelope
 from runtime.services.client_calls import ClientCall, ClientCalls
 from runtime.services.directory import SpaceDirectory, SpaceView
 from runtime.services.invoke import require_running
+from runtime.services.sdk_errors import told_to_strangers
 from runtime.signatures import sdk_client
 from sandbox.json_text import parse_json
 
@@ -55,7 +56,8 @@ class ClientApi:
             _log.info(
                 "client_call_refused", code=error.code, reason=error.message, request_id=request_id
             )
-            answer = envelope.failure(error.code, error.message, request_id=request_id)
+            message = told_to_strangers(error, request_id)
+            answer = envelope.failure(error.code, message, request_id=request_id)
         except Exception:  # noqa: BLE001 - the SDK needs HTTP 200 and an envelope, always
             _log.exception("client_call_failed", request_id=request_id)
             answer = envelope.failure(

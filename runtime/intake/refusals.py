@@ -25,8 +25,12 @@ class Reason(StrEnum):
     """That user may not send to that space."""
     UNKNOWN_SPACE = "unknown_space"
     UNKNOWN_FUNCTION = "unknown_function"
+    KEY_REUSED = "key_reused"
+    """Its idempotency key belongs to a job with other arguments."""
     NOT_RUNNABLE = "not_runnable"
     """The space is paused, the function has no code, or another rule of theirs."""
+    OVERLOADED = "overloaded"
+    """Jobs of its space were refused for so long."""
     INTERNAL = "internal"
     """An error of ours that repeating did not cure; the log has it."""
 

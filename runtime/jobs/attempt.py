@@ -13,10 +13,12 @@ import structlog
 
 from runtime.errors import UnavailableError, YunhanError
 from runtime.jobs.endings import Finish, Random, TryAgain, next_step, terms_of
+from runtime.jobs.files import JobFiles
 from runtime.jobs.lease import LeaseKeeper, Sleep
 from runtime.messages import Job, JobState, Outcome
 from runtime.ports import Claim, Clock, Ledger, Queue
 from runtime.slots import Slot
+from runtime.tasks import end_tasks
 from sandbox.api import Fault, OutcomeKind
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +52,8 @@ class RunnerCounts:
     over: int = 0
     running: int = 0
     over_quota: int = 0
+    too_early: int = 0
+    """Duplicates of a job that waits for its next attempt."""
     held: int = 0
     """Not started, because their space is paused."""
     expired: int = 0
@@ -75,7 +79,11 @@ class AttemptParts:
     random: Random
     sleep: Sleep
     lease_s: float
+    settle_s: float
+    confirmed_s: float
+    """A job that the queue confirmed is looked at again so much later."""
     counts: RunnerCounts
+    files: JobFiles
 
 
 class Attempt:
@@ -89,7 +97,11 @@ class Attempt:
             claim, parts.ledger, parts.clock, lease_s=parts.lease_s, sleep=parts.sleep
         )
         self._outcome: Outcome | None = None
+        self._stored: Outcome | None = None
+        """The same, its result put into the file store."""
         self._nothing_to_record = False
+        self._keep: asyncio.Task[None] | None = None
+        """Renews the lease; from the run on until the outcome is recorded."""
 
     async def run(self, slot: Slot) -> None:
         """Run it under its renewed lease. A run whose claim is lost is stopped; others decide then."""
@@ -97,26 +109,43 @@ class Attempt:
         self._nothing_to_record = self._outcome is None
 
     async def settle(self) -> None:
-        """Write the step that follows, again and again as long as the lease may hold, then give up."""
-        outcome, wait_s = self._outcome, _RETRY_FIRST_S
-        while outcome is not None:
+        """Write the step that follows; again and again, for `settle_s` at most, as long as the claim is not
+        known to be lost. Its lease is renewed meanwhile."""
+        if self._outcome is None:
+            return
+        keep = self._start_keeping()
+        try:
+            await self._settle(self._outcome, keep)
+        finally:
+            await end_tasks([keep])
+            await asyncio.gather(keep, return_exceptions=True)
+        self._nothing_to_record = True
+
+    async def _settle(self, outcome: Outcome, keep: asyncio.Task[None]) -> None:
+        parts = self._parts
+        until = parts.clock.monotonic() + parts.settle_s
+        wait_s = _RETRY_FIRST_S
+        while True:
             try:
                 await self._record(outcome, at_once=False)
             except UnavailableError as error:
-                self._parts.counts.ledger_failures += 1
-                if self._parts.clock.monotonic() + wait_s >= self._lease.holds_until:
+                parts.counts.ledger_failures += 1
+                if keep.done():
+                    keep.result()  # an error of programming ends the worker
+                    await self._too_late(self._stored)
+                    return
+                if parts.clock.monotonic() + wait_s >= until:
                     self._give_up(error)
-                    break
-                await self._parts.sleep(wait_s)
+                    return
+                await parts.sleep(wait_s)
                 wait_s = min(wait_s * 2, _RETRY_LONGEST_S)
             except YunhanError as error:
                 if outcome.kind is OutcomeKind.RESULT_TOO_LARGE:
                     self._give_up(error)
-                    break
+                    return
                 outcome = self._outcome = _not_storable(outcome, error)
             else:
-                break
-        self._nothing_to_record = True
+                return
 
     async def hand_over(self) -> None:
         """The worker is cancelled: one try to record the outcome, or that there is none."""
@@ -139,10 +168,12 @@ class Attempt:
             self._parts.executor.run(attempted, slot, queue_ms=float(waited_ms), stop=stop),
             name=f"run {name}",
         )
-        keep = asyncio.create_task(self._lease.keep(), name=f"renew lease of {name}")
+        keep = self._start_keeping()
+        ended = [run, keep]
         try:
             await asyncio.wait({run, keep}, return_when=asyncio.FIRST_COMPLETED)
             if run.done():
+                ended = [run]  # the lease is renewed until this is recorded
                 return _outcome_of(run, claim)
             keep.result()  # an error of programming ends the worker
             stop.kind = await self._why_lost()
@@ -150,9 +181,16 @@ class Attempt:
             _log.info("run_stopped", job_id=job.job_id, reason=stop.kind.value)
             return None
         finally:
-            run.cancel()
-            keep.cancel()
-            await asyncio.gather(run, keep, return_exceptions=True)
+            # One that loses its cancellation in the database's driver would renew the lease for ever.
+            await end_tasks(ended)
+            await asyncio.gather(*ended, return_exceptions=True)
+
+    def _start_keeping(self) -> asyncio.Task[None]:
+        if self._keep is None:
+            claim = self._claim
+            name = f"renew lease of job {claim.job_id} attempt {claim.attempt.number}"
+            self._keep = asyncio.create_task(self._lease.keep(), name=name)
+        return self._keep
 
     async def _why_lost(self) -> OutcomeKind:
         try:
@@ -166,6 +204,9 @@ class Attempt:
         """Raises YunhanError; may be repeated."""
         parts = self._parts
         number = self._claim.attempt.number
+        if self._stored is None or self._stored.kind is not outcome.kind:
+            self._stored = await parts.files.put_result(self._job, outcome)
+        outcome = self._stored
         step = next_step(outcome.kind, terms_of(self._job), attempt=number, random=parts.random)
         if isinstance(step, Finish):
             held = await parts.ledger.finish(
@@ -176,8 +217,15 @@ class Attempt:
             held = await self._requeue(outcome, _AT_ONCE if at_once else step)
             parts.counts.requeued += held
         if not held:
-            parts.counts.too_late += 1
-            _log.info("end_came_too_late", job_id=self._job.job_id, attempt=number)
+            await self._too_late(outcome)
+
+    async def _too_late(self, stored: Outcome | None) -> None:
+        """Another attempt decides, or nobody any more."""
+        if stored is not None:
+            await self._parts.files.remove_result(stored)
+        self._parts.counts.too_late += 1
+        attempt = self._claim.attempt.number
+        _log.info("end_came_too_late", job_id=self._job.job_id, attempt=attempt)
 
     async def _requeue(self, outcome: Outcome, step: TryAgain) -> bool:
         parts = self._parts
@@ -189,6 +237,12 @@ class Attempt:
         if held:
             try:
                 await parts.queue.enqueue(self._job, delay_s=step.delay_s)
+                if parts.queue.keeps_jobs:
+                    look_ms = not_before_ms + round(parts.confirmed_s * 1000)
+                    attempts = self._claim.attempt.number
+                    await parts.ledger.confirmed(
+                        self._job.job_id, attempts=attempts, look_ms=look_ms
+                    )
             except YunhanError as error:
                 _log.warning(
                     "next_attempt_left_to_sweeper", job_id=self._job.job_id, error=str(error)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from runtime.jobs.endings import terms_of
+from runtime.jobs.waiting import WaitingJobs, tell_waiting
 from runtime.messages import JobState, LedgerEntry
 from runtime.ports import Ledger, LedgerQuery
 from sandbox.api import Blame, OutcomeKind
@@ -38,9 +39,12 @@ class LedgerReport:
     dropped: int = 0
     """Accepted, over, and removed by somebody since."""
     missing: tuple[str, ...] = ()
-    """Accepted, but without an entry: lost, no worker has seen it yet, or it was over so long ago that its
-    entry was pruned."""
+    """Accepted, but without an entry, and the queue does not have it: lost, or over so long ago that its
+    entry was pruned. While others still wait it cannot be told which: then all without one are listed."""
     missing_count: int = 0
+    queued: tuple[str, ...] = ()
+    """Accepted, without an entry, and the queue has so many: no worker has seen them yet."""
+    queued_count: int = 0
     double: tuple[str, ...] = ()
     """Listed more than once: two acceptances were given one id, which only a repeated idempotency key may."""
     double_count: int = 0
@@ -51,7 +55,9 @@ class LedgerReport:
     @property
     def sound(self) -> bool:
         """No flaw, and every accepted job has exactly one end."""
-        return not (self.flaws_count or self.missing_count or self.unended_count)
+        return not (
+            self.flaws_count or self.missing_count or self.unended_count or self.queued_count
+        )
 
 
 async def check_ledger(
@@ -61,9 +67,11 @@ async def check_ledger(
     accepted: Iterable[str] = (),
     now_ms: int,
     tolerance_ms: int,
+    waiting: WaitingJobs | None = None,
 ) -> LedgerReport:
     """Look at every entry that matches. `accepted` are lines with a job id each, of a log that a producer
-    wrote; empty ones are skipped. A lease that ended longer than `tolerance_ms` ago is a flaw.
+    wrote; empty ones are skipped. A lease that ended longer than `tolerance_ms` ago is a flaw. Without
+    `waiting` every accepted job is expected to have an entry.
 
     Memory grows with `accepted`. Raises UnavailableError."""
     times = Counter(line.strip() for line in accepted if line.strip())
@@ -81,6 +89,11 @@ async def check_ledger(
                 unended.append(job_id)
     dropped = {job_id for job_id in missing if await ledger.dropped(job_id)}
     missing -= dropped
+    unrecorded = await tell_waiting(ledger, frozenset(missing), waiting)
+    for job_id in sorted(unrecorded.recorded):
+        late = await ledger.read(job_id)
+        if late is not None and not late.state.terminal:
+            unended.append(job_id)
     double = [job_id for job_id, count in times.items() if count > 1]
     return LedgerReport(
         states=dict(states),
@@ -88,8 +101,10 @@ async def check_ledger(
         flaws_count=len(flaws),
         accepted=len(times),
         dropped=len(dropped),
-        missing=tuple(sorted(missing)[:_LISTED_MAX]),
-        missing_count=len(missing),
+        missing=tuple(sorted(unrecorded.missing)[:_LISTED_MAX]),
+        missing_count=unrecorded.missing_count,
+        queued=tuple(sorted(unrecorded.queued)[:_LISTED_MAX]),
+        queued_count=unrecorded.queued_count,
         double=tuple(double[:_LISTED_MAX]),
         double_count=len(double),
         unended=tuple(unended[:_LISTED_MAX]),
@@ -111,7 +126,7 @@ def flaws_of(entry: LedgerEntry, now_ms: int, tolerance_ms: int) -> list[str]:
         flaws.append("an attempt began after one that succeeded")
     if entry.state.terminal:
         return flaws + _flaws_of_end(entry)
-    if entry.ended_ms is not None:
+    if entry.ended_ms is not None or entry.ends:
         flaws.append(f"it is {entry.state.value}, but has an end")
     if entry.state is JobState.RUNNING:
         return flaws + _flaws_of_run(entry, now_ms, tolerance_ms)
@@ -136,6 +151,8 @@ def _flaws_of_end(entry: LedgerEntry) -> list[str]:
     flaws = []
     if entry.ended_ms is None:
         flaws.append(f"it is {entry.state.value}, but has no time of its end")
+    if entry.ends != 1:
+        flaws.append(f"it is {entry.state.value}, and an end was written {entry.ends} times")
     if entry.leased_until_ms is not None:
         flaws.append(f"it is {entry.state.value}, but has a lease")
     wanted = _ENDS.get(entry.state)
@@ -165,7 +182,7 @@ async def _entries(ledger: Ledger, query: LedgerQuery) -> AsyncIterator[LedgerEn
     seen: set[str] = set()
     """Ids accepted at the time where the next page begins."""
     while True:
-        page, _ = await ledger.find(query, offset=len(seen), limit=_PAGE)
+        page, _ = await ledger.find(query, offset=len(seen), limit=_PAGE, brief=True)
         for entry in page:
             yield entry
         if len(page) < _PAGE:

@@ -1,7 +1,8 @@
-"""Writes into the ledger what the queue gave up: jobs that were delivered too often and never claimed.
+"""Settles what the queue gave up: jobs that were delivered too often and never acknowledged.
 
-Such a job ended the program that had it each time, or lost its connection. It is `dead` with that reason, and
-can be replayed.
+Such a job ended the program that had it each time, or only shared a connection that was lost with others. So
+it is put into the queue anew a few times. Then it is `dead` with that reason in the ledger, and can be
+replayed.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ from collections.abc import Callable
 
 import structlog
 
-from runtime.errors import UnavailableError, YunhanError
+from runtime.errors import YunhanError
 from runtime.ids import new_request_id
-from runtime.jobs.endings import lost_outcome
+from runtime.jobs.endings import used_up
+from runtime.jobs.lost import TellLost, bury_lost, tell_nobody
 from runtime.messages import Job, JobState, Outcome
 from runtime.ports import AsyncDelivery, Claim, Clock, Ledger, NotClaimed, Queue, Quota
+from runtime.tasks import end_tasks
 from sandbox.api import Fault, OutcomeKind
 
 _log = structlog.get_logger(__name__)
 
 _NO_QUOTA = Quota(per_space=2**31, per_function=2**31)
 _LEASE_MS = 30_000
-_ASK_AGAIN_S = 5.0
 
 
 class DeadTaker:
-    """`run` it as a task that somebody watches; any number of programs may."""
+    """`run` it as a task that somebody watches; any number of programs may. `stop` it before the queue
+    stops giving: after that no end of the queue is an expected one."""
 
     def __init__(
         self,
@@ -35,33 +38,47 @@ class DeadTaker:
         ledger: Ledger,
         clock: Clock,
         worker_id: str,
+        restarts_max: int = 3,
         ledger_delay_s: float = 5.0,
+        lost: TellLost = tell_nobody,
         new_id: Callable[[], str] = new_request_id,
     ) -> None:
-        """`ledger_delay_s`: a job for which the ledger did not answer comes back after it."""
+        """`restarts_max`: so often a job is put into the queue anew. `ledger_delay_s`: a job for which the
+        ledger did not answer comes back after it."""
         self.buried = 0
+        self.restarted = 0
         self._queue = queue
         self._ledger = ledger
         self._clock = clock
         self._worker_id = worker_id
+        self._restarts_max = restarts_max
         self._ledger_delay_s = ledger_delay_s
+        self._lost = lost
         self._new_id = new_id
+        self._taking: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Until cancelled. A queue that gives nothing now (drained, or no broker) is asked again."""
+        """Until `stop` or cancellation. Raises when the queue ended by itself; a broker that is away is no
+        end, `take_dead` waits for it."""
+        async with asyncio.TaskGroup() as tasks:
+            self._taking = tasks.create_task(self._take(), name="take jobs that the queue gave up")
+
+    async def stop(self) -> None:
+        """Take nothing more; what is not settled yet goes back. Idempotent."""
+        if self._taking is not None:
+            await end_tasks([self._taking])
+
+    async def _take(self) -> None:
         while True:
-            try:
-                delivery = await self._queue.take_dead()
-            except UnavailableError:
-                await asyncio.sleep(_ASK_AGAIN_S)
-                continue
-            await self.settle(delivery)
+            await self.settle(await self._queue.take_dead())
 
     async def settle(self, delivery: AsyncDelivery) -> None:
-        """One of them. A claim makes its entry and keeps others from running it meanwhile."""
+        """One of them, by what the ledger knows."""
         job = delivery.job
         try:
-            await self._bury(job)
+            restart = await self._restarts(delivery)
+            if not restart:
+                await self._bury(job, delivery.restarts)
         except YunhanError as error:
             _log.warning("dead_job_not_recorded", job_id=job.job_id, error=str(error))
             await delivery.postpone(self._ledger_delay_s)
@@ -69,9 +86,33 @@ class DeadTaker:
             await delivery.hand_back()
             raise
         else:
-            await delivery.acknowledge()
+            if restart:
+                await self._restart(delivery)
+            else:
+                await delivery.acknowledge()
 
-    async def _bury(self, job: Job) -> None:
+    async def _restarts(self, delivery: AsyncDelivery) -> bool:
+        """Whether it may still run, and nobody runs it now."""
+        if delivery.restarts >= self._restarts_max:
+            return False
+        entry = await self._ledger.read(delivery.job.job_id)
+        if entry is None:
+            return True
+        running = (entry.leased_until_ms or 0) > self._clock.now_ms()
+        return not (entry.state.terminal or running or used_up(entry))
+
+    async def _restart(self, delivery: AsyncDelivery) -> None:
+        job = delivery.job
+        _log.warning("job_restarted", job_id=job.job_id, space=job.space_id, function=job.function)
+        try:
+            await delivery.restart()
+        except asyncio.CancelledError:  # twice in the queue does no harm
+            await delivery.hand_back()
+            raise
+        self.restarted += 1
+
+    async def _bury(self, job: Job, restarts: int) -> None:
+        """A claim makes its entry and keeps others from running it meanwhile."""
         request_id = self._new_id()
         claim = await self._ledger.claim(
             job,
@@ -82,26 +123,27 @@ class DeadTaker:
             now_ms=self._clock.now_ms(),
         )
         if isinstance(claim, Claim):
-            outcome = _never_claimed(job, request_id)
+            if claim.lost is not None:
+                self._lost(job, claim.lost)
+            outcome = _given_up(job, request_id, restarts)
             now_ms = self._clock.now_ms()
             self.buried += await self._ledger.finish(claim, JobState.DEAD, outcome, now_ms=now_ms)
             _log.error("job_given_up", job_id=job.job_id, space=job.space_id, function=job.function)
         elif claim is NotClaimed.USED_UP:
             entry = await self._ledger.read(job.job_id)
             if entry is not None:
-                await self._ledger.bury(
-                    job.job_id, lost_outcome(entry), now_ms=self._clock.now_ms()
-                )
+                await bury_lost(self._ledger, entry, self._lost, now_ms=self._clock.now_ms())
 
 
-def _never_claimed(job: Job, request_id: str) -> Outcome:
+def _given_up(job: Job, request_id: str, restarts: int) -> Outcome:
     return Outcome(
         request_id=request_id,
         kind=OutcomeKind.WORKER_LOST,
         fault=Fault(
             name="DeliveredTooOften",
             code="DeliveredTooOften",
-            message=f"{job.function} was given to workers again and again"
-            " (YUNHAN_QUEUE_DELIVERY_LIMIT), and each was lost before it could begin",
+            message=f"{job.function} was given to workers as often as YUNHAN_QUEUE_DELIVERY_LIMIT allows,"
+            f" {restarts + 1} times over, and none of them kept it: they ended or lost their connection"
+            " before they could begin it",
         ),
     )

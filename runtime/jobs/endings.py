@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.messages import AsyncTerms, Job, JobState, LedgerEntry, Outcome
+from runtime.messages import AsyncTerms, Attempt, Job, JobState, LedgerEntry, Outcome
 from sandbox.api import Blame, Fault, OutcomeKind
 
 _JITTER = 0.2
@@ -79,9 +79,8 @@ def terms_of(job: Job) -> AsyncTerms:
     return job.terms
 
 
-def lost_outcome(entry: LedgerEntry) -> Outcome:
-    """Of a job whose last worker never told an end."""
-    last = entry.attempts[-1]
+def lost_outcome(last: Attempt) -> Outcome:
+    """Of an attempt whose worker never told its end."""
     fault = Fault(
         name="WorkerLost",
         message=f"attempt {last.number} on worker {last.worker_id} never told its end and its lease is"

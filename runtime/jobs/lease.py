@@ -37,8 +37,6 @@ class LeaseKeeper:
         self._clock = clock
         self._lease_s = lease_s
         self._sleep = sleep
-        self.holds_until = clock.monotonic() + lease_s
-        """On the monotonic clock: before that, nobody else can have taken the job over."""
 
     async def keep(self) -> None:
         """Renew until the claim is lost; then return. Cancel it when the job ended.
@@ -50,7 +48,6 @@ class LeaseKeeper:
         wait_s = interval_s
         while True:
             await self._sleep(wait_s)
-            asked = self._clock.monotonic()
             try:
                 held = await self._ledger.renew(
                     self._claim,
@@ -64,5 +61,4 @@ class LeaseKeeper:
                 continue
             if not held:
                 return
-            self.holds_until = asked + self._lease_s
             wait_s = interval_s

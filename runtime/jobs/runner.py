@@ -4,11 +4,12 @@
 
 What happens when a part fails:
 
-    the ledger does not answer the claim     postponed; no attempt is spent
+    the ledger does not answer the claim     the same claim is made again for a moment: should the first one
+                                             have been written, it is recognised; then postponed
     the acknowledgement fails                the job runs; a second delivery finds its lease, is forgotten
     the claim is lost, the job cancelled     the run is stopped; whoever has the entry now decides
-    the ledger does not take the end         tried again as long as the lease holds, then left: the sweeper
-                                             begins another attempt, and the result of this one is lost
+    the ledger does not take the end,        tried again for a long time (`settle_s`), the lease renewed; then
+    or the file store a large result         left: the sweeper begins another attempt, this result is lost
     enqueueing again fails                   left: the sweeper does it when the attempt is overdue
     the worker is cancelled (drain too long) what is not claimed is handed back; a run counts as an attempt
                                              that ended `worker_lost` and the next one is due at once
@@ -28,8 +29,12 @@ import structlog
 from runtime.errors import YunhanError
 from runtime.ids import new_request_id
 from runtime.jobs.attempt import AsyncExecutor, Attempt, AttemptParts, RunnerCounts
-from runtime.jobs.endings import Random, expired_outcome, lost_outcome, too_old
+from runtime.jobs.claims import Claims, ClaimTerms
+from runtime.jobs.endings import Random, expired_outcome, too_old
+from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
 from runtime.jobs.lease import Sleep
+from runtime.jobs.lost import TellLost, bury_lost, tell_nobody
+from runtime.jobs.quota_turns import QuotaTurns
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Claim, Clock, Ledger, NotClaimed, Queue, Quota
 from runtime.slots import Slot
@@ -56,9 +61,17 @@ class RunnerLimits:
     quota: Quota
     lease_s: float = 30.0
     quota_delay_s: float = 5.0
-    """A job over a quota comes back after about this time."""
+    """A job over a quota comes back after about this time,"""
+    quota_delay_longest_s: float = 300.0
+    """and after at most this time when thousands wait for it (`QuotaTurns`)."""
     ledger_delay_s: float = 5.0
     """So does one for which the ledger did not answer."""
+    claim_s: float = 3.0
+    """A claim whose answer was lost is repeated for so long."""
+    settle_s: float = 3600.0
+    """The end of a run is kept for so long while the ledger, or the file store, does not take it."""
+    confirmed_s: float = 1800.0
+    """A job that is queued for its next attempt is looked at by sweepers after so long."""
     held_delay_s: float = 30.0
     """So does one that may not start now, e.g. of a paused space; a later one of it waits as long."""
     handover_s: float = 2.0
@@ -80,17 +93,28 @@ class AsyncRunner:
         random: Random,
         unstarted: Unstarted,
         may_start: MayStart = always,
+        files: JobFiles = EVERYTHING_INLINE,
+        lost: TellLost = tell_nobody,
         sleep: Sleep = asyncio.sleep,
         new_id: Callable[[], str] = new_request_id,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._worker_id = worker_id
+        terms = ClaimTerms(
+            worker_id=worker_id,
+            lease_s=limits.lease_s,
+            quota=limits.quota,
+            claim_s=limits.claim_s,
+        )
+        self._claims = Claims(ledger, clock, terms, sleep=sleep, new_id=new_id)
         self._limits = limits
         self._random = random
         self._unstarted = unstarted
         self._may_start = may_start
-        self._new_id = new_id
+        self._lost = lost
+        self._turns = QuotaTurns(
+            first_s=limits.quota_delay_s, longest_s=limits.quota_delay_longest_s
+        )
         self.counts = RunnerCounts()
         self._parts = AttemptParts(
             ledger=ledger,
@@ -100,7 +124,10 @@ class AsyncRunner:
             random=random,
             sleep=sleep,
             lease_s=limits.lease_s,
+            settle_s=limits.settle_s,
+            confirmed_s=limits.confirmed_s,
             counts=self.counts,
+            files=files,
         )
 
     async def run(self, delivery: AsyncDelivery, slot: Slot) -> None:
@@ -133,14 +160,23 @@ class AsyncRunner:
             return None
         if isinstance(answer, Claim):
             self.counts.claimed += 1
+            for quota in NotClaimed.SPACE_QUOTA, NotClaimed.FUNCTION_QUOTA:
+                self._turns.began(_line_of(quota, job), self._clock.monotonic())
+            if answer.lost is not None:
+                self._lost(job, answer.lost)
             return answer
         if answer is None:
             self.counts.held += 1
             await self._postpone(delivery, self._limits.held_delay_s)
             return None
+        if answer is NotClaimed.TOO_EARLY:
+            self.counts.too_early += 1
+            await self._postpone_until_due(delivery)
+            return None
         if answer in {NotClaimed.SPACE_QUOTA, NotClaimed.FUNCTION_QUOTA}:
             self.counts.over_quota += 1
-            await self._postpone(delivery, self._limits.quota_delay_s)
+            delay_s = self._turns.delay_s(_line_of(answer, job), self._clock.monotonic())
+            await self._postpone(delivery, delay_s)
             return None
         if answer is NotClaimed.RUNNING:
             self.counts.running += 1
@@ -158,19 +194,25 @@ class AsyncRunner:
             return NotClaimed.OVER
         if not await self._may_start(job):
             return None
-        answer = await self._ledger.claim(
-            job,
-            worker_id=self._worker_id,
-            request_id=self._new_id(),
-            lease_ms=round(self._limits.lease_s * 1000),
-            quota=self._limits.quota,
-            now_ms=now_ms,
-        )
+        answer = await self._claims.claim(job)
         if answer is NotClaimed.USED_UP:
             entry = await self._ledger.read(job.job_id)
             if entry is not None:
-                await self._ledger.bury(job.job_id, lost_outcome(entry), now_ms=now_ms)
+                await bury_lost(self._ledger, entry, self._lost, now_ms=now_ms)
         return answer
+
+    async def _postpone_until_due(self, delivery: AsyncDelivery) -> None:
+        """A duplicate must not make the next attempt begin sooner."""
+        try:
+            entry = await self._ledger.read(delivery.job.job_id)
+        except YunhanError:
+            entry = None
+        due_ms = entry.not_before_ms if entry is not None else None
+        if due_ms is None:  # it got on in this moment, or nobody knows
+            await self._postpone(delivery, self._limits.ledger_delay_s)
+            return
+        delay_s = max(0, due_ms - self._clock.now_ms()) / 1000
+        await self._settle_delivery(lambda: delivery.postpone(delay_s))
 
     async def _postpone(self, delivery: AsyncDelivery, delay_s: float) -> None:
         spread_s = delay_s * (0.75 + 0.5 * self._random())
@@ -190,3 +232,10 @@ class AsyncRunner:
                 await work
         except TimeoutError:
             self.counts.given_up += 1
+
+
+def _line_of(quota: NotClaimed, job: Job) -> tuple[str, ...]:
+    """Who waits for a quota together."""
+    if quota is NotClaimed.SPACE_QUOTA:
+        return (job.space_id,)
+    return (job.space_id, job.function)

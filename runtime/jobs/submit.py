@@ -5,9 +5,14 @@ the caller: refused (it is not queued) or not known (it may be; repeating it may
 
 With a key the ledger's entry is the acceptance. Once it is written, the answer is "accepted", whatever the
 queue says: the sweeper enqueues the job when the queue takes it again. So nobody is told "refused" about
-a job that runs, and a repetition, by whomever, finds the one job of its key. So that this does not lead
-jobs past the queue's bounds, a refusal makes this submitter refuse further jobs with a key before they are
-written, for `hold_off_s`: per refusal, only what was under way in that moment waits in the ledger alone.
+a job that runs, and a repetition, by whomever, finds the one job of its key, or is refused when its
+arguments are others.
+
+So that this does not lead jobs past the queue's bounds, a refusal holds off further jobs with a key before
+they are written (`hold_off`): per refusal, only what was under way in that moment waits in the ledger alone.
+A space whose line is full holds off its own jobs, a queue that takes nothing everybody's.
+
+Large arguments are in the file store before either, so that no accepted job lacks them.
 """
 
 from __future__ import annotations
@@ -16,10 +21,14 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from runtime.errors import OursError, OverloadedError
+from runtime.errors import KeyReusedError, OursError, OverloadedError
 from runtime.job_ids import JobIds
+from runtime.jobs.accept_rate import AcceptRate
 from runtime.jobs.endings import terms_of
-from runtime.messages import AsyncTerms, Job
+from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
+from runtime.jobs.fingerprints import fingerprint
+from runtime.jobs.hold_off import HoldOff
+from runtime.messages import AsyncTerms, Job, LedgerEntry
 from runtime.ports import Clock, Ledger, Queue
 
 _log = structlog.get_logger(__name__)
@@ -27,6 +36,8 @@ _log = structlog.get_logger(__name__)
 
 def asynchronous(job: Job, ids: JobIds, terms: AsyncTerms) -> Job:
     """The same job as an asynchronous one, with an id that shows as queued before the ledger knows it."""
+    if terms.idempotency_key is not None:
+        terms = replace(terms, fingerprint=fingerprint(job))
     return replace(job, job_id=ids.new(job.space_id), terms=terms)
 
 
@@ -43,14 +54,23 @@ class AsyncSubmitter:
     """Stands between whoever makes jobs and the queue."""
 
     def __init__(
-        self, *, ledger: Ledger, queue: Queue, clock: Clock, hold_off_s: float = 1.0
+        self,
+        *,
+        ledger: Ledger,
+        queue: Queue,
+        clock: Clock,
+        files: JobFiles = EVERYTHING_INLINE,
+        confirmed_s: float = 1800.0,
+        rate: AcceptRate | None = None,
     ) -> None:
+        """`confirmed_s`: a job with a key that the queue confirmed is looked at by sweepers after so long."""
+        self._confirmed_ms = round(confirmed_s * 1000)
+        self._rate = rate
+        self._files = files
         self._ledger = ledger
         self._queue = queue
         self._clock = clock
-        self._hold_off_s = hold_off_s
-        self._refusal: OverloadedError | None = None
-        self._refused_until = clock.monotonic()
+        self._hold_off = HoldOff(clock)
         self.left_to_sweeper = 0
         """Accepted jobs that the queue did not take at once; for metrics."""
 
@@ -58,30 +78,60 @@ class AsyncSubmitter:
         """`job` is an `asynchronous` one.
 
         Raises OverloadedError when it was refused and will not run, UnavailableError when it is not known
-        whether it will. To repeat a call with an idempotency key is always safe. Cancellation leaves it
-        open as well."""
+        whether it will, KeyReusedError when its key belongs to a job with other arguments. To repeat a call
+        with an idempotency key is always safe. Cancellation leaves it open as well."""
+        if self._rate is not None:
+            self._rate.take(job.space_id)
         if terms_of(job).idempotency_key is None:
-            await self._queue.enqueue(job)
-            return Accepted(job_id=job.job_id, first=True)
+            return await self._submit_once(job)
         now_ms = self._clock.now_ms()
-        if self._refusal is not None and self._clock.monotonic() < self._refused_until:
+        refusal = self._hold_off.refusal(job.space_id)
+        if refusal is not None or self._files.too_large(job):
             entry = await self._ledger.accepted(job, now_ms=now_ms)
-            if entry is None:
-                raise self._refusal
-        else:
-            entry = await self._ledger.accept(job, now_ms=now_ms)
-        if entry.job.job_id != job.job_id:
-            return Accepted(job_id=entry.job.job_id, first=False)
+            if entry is not None and entry.job.job_id != job.job_id:
+                return _there(entry, job)
+            if entry is None and refusal is not None:
+                raise refusal
+        job = await self._files.put_args(job)
+        entry = await self._ledger.accept(job, now_ms=now_ms)
+        if entry.job.job_id != job.job_id:  # another one came first
+            await self._files.remove_args(job)
+            return _there(entry, job)
         try:
             await self._queue.enqueue(job)
         except OursError as error:
             self.left_to_sweeper += 1
-            self._refusal = _refusal_like(error)
-            self._refused_until = self._clock.monotonic() + self._hold_off_s
+            self._hold_off.refused(job.space_id, error)
             _log.warning("accepted_job_left_to_sweeper", job_id=job.job_id, error=str(error))
+        else:
+            self._hold_off.taken(job.space_id)
+            await self._tell_confirmed(job, now_ms)
+        return Accepted(job_id=job.job_id, first=True)
+
+    async def _tell_confirmed(self, job: Job, now_ms: int) -> None:
+        """Sweepers need not look at it soon: the queue has it."""
+        if not self._queue.keeps_jobs:
+            return
+        look_ms = now_ms + self._confirmed_ms
+        try:
+            await self._ledger.confirmed(job.job_id, attempts=0, look_ms=look_ms)
+        except OursError as error:  # it is enqueued once more, no harm
+            _log.info("confirmation_not_noted", job_id=job.job_id, error=str(error))
+
+    async def _submit_once(self, job: Job) -> Accepted:
+        job = await self._files.put_args(job)
+        try:
+            await self._queue.enqueue(job)
+        except OverloadedError:  # it is not in the queue; in every other case it may be
+            await self._files.remove_args(job)
+            raise
         return Accepted(job_id=job.job_id, first=True)
 
 
-def _refusal_like(error: OursError) -> OverloadedError:
-    """For those who come a little later: they were not accepted, whatever became of that job."""
-    return OverloadedError(f"the queue takes no jobs at the moment: {error.message}")
+def _there(entry: LedgerEntry, job: Job) -> Accepted:
+    """The job of the same key that came first. Raises KeyReusedError. Of a job that was dropped, and of one
+    that an older version accepted, the arguments are not known."""
+    first, own = terms_of(entry.job).fingerprint, terms_of(job).fingerprint
+    if first is not None and own is not None and first != own:
+        raise KeyReusedError(entry.job.job_id)
+    return Accepted(job_id=entry.job.job_id, first=False)

@@ -9,7 +9,7 @@
 
 A job outlives the call that asked for it: the user behind that call is not behind the job, as a token that
 was revoked meanwhile would still act. A key belongs to one function of one space; a repeated key returns the
-first job whatever the arguments are.
+first job, or is refused when the arguments are others.
 """
 
 from __future__ import annotations

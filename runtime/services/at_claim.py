@@ -1,4 +1,4 @@
-"""What a claimed asynchronous job is checked for right before and after it runs.
+"""What a claimed asynchronous job is checked for right before it runs, and where its arguments come from.
 
 It may have waited for hours. Code, limits and environment are those of its acceptance, its network is not:
 rules that were taken back since hold for it. A job whose space or function was deleted meanwhile is not run,
@@ -13,6 +13,7 @@ import structlog
 
 from runtime.errors import NotFoundError, OursError
 from runtime.jobs.attempt import AsyncExecutor, RunStop
+from runtime.jobs.files import JobFiles
 from runtime.messages import Job, Outcome, SpaceStatus
 from runtime.ports import Clock, RecordSink
 from runtime.services.directory import SpaceDirectory
@@ -34,22 +35,25 @@ class AtClaim:
         directory: SpaceDirectory,
         records: RecordSink,
         clock: Clock,
-        result_max_bytes: int,
+        files: JobFiles,
     ) -> None:
-        """`result_max_bytes`: what the ledger keeps of a job's result."""
         self._executor = executor
         self._directory = directory
         self._records = records
         self._clock = clock
-        self._result_max_bytes = result_max_bytes
+        self._files = files
 
     async def may_start(self, job: Job) -> bool:
-        """False while its space is paused: its jobs wait, as long as their terms keep them."""
+        """False while its space is paused: its jobs wait, as long as their terms keep them. Raises
+        UnavailableError while the file store that has its arguments does not answer, too."""
         try:
             space = await self._directory.get(job.space_id)
         except NotFoundError:
             return True  # to be cancelled
-        return space.status is SpaceStatus.RUNNING
+        if space.status is not SpaceStatus.RUNNING:
+            return False
+        await self._files.reach(job)
+        return True
 
     async def run(self, job: Job, slot: Slot, *, queue_ms: float, stop: RunStop) -> Outcome:
         """See `AsyncExecutor`."""
@@ -60,8 +64,11 @@ class AtClaim:
             current = job
         if current is None:
             return self._gone(job)
-        outcome = await self._executor.run(current, slot, queue_ms=queue_ms, stop=stop)
-        return self._bounded(outcome)
+        try:
+            current = await self._files.with_args(current)
+        except OursError as error:
+            return self._without_args(job, error)
+        return await self._executor.run(current, slot, queue_ms=queue_ms, stop=stop)
 
     async def _current(self, job: Job) -> Job | None:
         """The job with the rules of now; None when there is nothing left to run for it."""
@@ -85,21 +92,9 @@ class AtClaim:
         record_unstarted(self._records, job, outcome, self._clock)
         return outcome
 
-    def _bounded(self, outcome: Outcome) -> Outcome:
-        """The invocation's record says how it ran; that its result is too long is the job's end."""
-        size = len(outcome.value or b"")
-        if size <= self._result_max_bytes:
-            return outcome
-        fault = Fault(
-            name="ResultTooLarge",
-            message=f"the result has {size} bytes; of an asynchronous job at most"
-            f" {self._result_max_bytes} are kept (YUNHAN_ASYNC_RESULT_MAX_BYTES): store it and return"
-            " where it is",
-            code="FunctionResultTooLarge",
-        )
-        return Outcome(
-            request_id=outcome.request_id,
-            kind=OutcomeKind.RESULT_TOO_LARGE,
-            fault=fault,
-            bill=outcome.bill,
-        )
+    def _without_args(self, job: Job, error: OursError) -> Outcome:
+        _log.error("job_arguments_not_read", job_id=job.job_id, error=str(error))
+        fault = Fault(name="JobArgumentsNotRead", message=error.message, code=error.code)
+        outcome = Outcome(request_id=job.request_id, kind=OutcomeKind.SANDBOX_LOST, fault=fault)
+        record_unstarted(self._records, job, outcome, self._clock)
+        return outcome

@@ -22,6 +22,7 @@ from runtime.services.async_calls import AsyncCalls, require_depth
 from runtime.services.directory import SpaceDirectory
 from runtime.services.http_proxy import HttpProxy
 from runtime.services.invoke import JobFactory
+from runtime.services.sdk_errors import told_to_strangers
 from runtime.slots import Slot
 from sandbox.json_text import write_json
 
@@ -87,7 +88,16 @@ class FunctionCalls:
             error = OursError(
                 "InternalServerError", f"{method} failed on our side (request {request_id})"
             )
-        return envelope.failure(error.code, error.message, request_id=request_id)
+        if isinstance(error, OursError):
+            _log.info(
+                "service_call_refused",
+                method=method,
+                code=error.code,
+                reason=error.message,
+                request_id=request_id,
+            )
+        message = told_to_strangers(error, request_id)
+        return envelope.failure(error.code, message, request_id=request_id)
 
     async def _invoke(
         self, parent: Job, slot: Slot, params: bytes, *, user_id: str | None, request_id: str

@@ -26,6 +26,8 @@ async def ship(records: Iterable[InvocationRecord]) -> None:
     """Log every line of these records. Lets other tasks run in between: there may be many."""
     shipped = 0
     for record in records:
+        if not record.lines:
+            continue
         log = _log.bind(
             space=record.space_id,
             function=record.function,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from runtime.errors import OursError, OverloadedError, YunhanError
 from runtime.messages import Outcome
-from sandbox.api import Fault, OutcomeKind
+from sandbox.api import Blame, Fault, OutcomeKind
 
 BIZ_ERROR = "FunctionBizError"
 TIMEOUT = "RequestTimeout"
@@ -22,8 +23,6 @@ _CODES = {
 }
 """Every other kind is the function's fault: `BIZ_ERROR`, never the thrown error's own code."""
 
-_OUR_SECRETS = frozenset({OutcomeKind.SANDBOX_LOST, OutcomeKind.WORKER_LOST})
-"""What went wrong on our side may name files and machines; log and record have it under the request id."""
 
 _TEXTS = {
     OutcomeKind.SANDBOX_LOST: "the function's process was lost on our side; try again",
@@ -33,15 +32,16 @@ _TEXTS = {
     OutcomeKind.EXITED: "the function ended its process",
     OutcomeKind.CRASHED: "the function's process crashed",
     OutcomeKind.NO_RESULT: "the function ended without a result",
-    OutcomeKind.EXPIRED: "the call waited too long for a free slot and was not run",
+    OutcomeKind.EXPIRED: "the call waited too long for a free slot and was not run; try again",
     OutcomeKind.REFUSED: "the server is busy; try again",
     OutcomeKind.CANCELLED: "the call was given up",
 }
 
 
 def sdk_error(outcome: Outcome, *, to_operator: bool = False) -> tuple[str, str]:
-    """Code and message of a failed outcome. A stack is never part of it; what failed on our side is told to
-    operators (the management side) only.
+    """Code and message of a failed outcome. A stack is never part of it; what failed on our side may name
+    files, machines and settings, and is told to operators (the management side) only: log and record have
+    it under the request id.
 
     A thrown error that has a code of its own shows it as `code:message`. Raises ValueError for `ok`.
     """
@@ -52,9 +52,19 @@ def sdk_error(outcome: Outcome, *, to_operator: bool = False) -> tuple[str, str]
         return _code(outcome, None), _text(outcome.kind)
     if outcome.kind is OutcomeKind.FUNCTION_ERROR:
         return BIZ_ERROR, f"{fault.code}:{fault.message}" if fault.code else fault.message
-    if outcome.kind in _OUR_SECRETS and not to_operator:
-        return _code(outcome, fault), _text(outcome.kind)
+    if outcome.blame is Blame.OURS and not to_operator:
+        return _code(outcome, fault), f"{_text(outcome.kind)} (request {outcome.request_id})"
     return _code(outcome, fault), fault.message or _text(outcome.kind)
+
+
+def told_to_strangers(error: YunhanError, request_id: str) -> str:
+    """The message of an error for callers that are no operators: what went wrong on our side may name files,
+    machines and settings. Whoever answers with it logs the rest under the request id."""
+    if not isinstance(error, OursError):
+        return error.message
+    if isinstance(error, OverloadedError):
+        return f"the server is busy; try again in a moment (request {request_id})"
+    return f"the call failed on our side; try again (request {request_id})"
 
 
 def _code(outcome: Outcome, fault: Fault | None) -> str:

@@ -9,6 +9,7 @@ import structlog
 
 from runtime.errors import CallerError, UnavailableError
 from runtime.ids import new_space_id
+from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
 from runtime.messages import Space, SpaceStatus
 from runtime.ports import Clock, ControlStore, Ledger, RecordStore
 from runtime.sealing import SecretBox
@@ -40,7 +41,9 @@ class SpaceService:
         box: SecretBox,
         clock: Clock,
         settings: Settings,
+        job_files: JobFiles = EVERYTHING_INLINE,
     ) -> None:
+        self._job_files = job_files
         self._control = control
         self._records = records
         self._ledger = ledger
@@ -117,6 +120,7 @@ class SpaceService:
         await self.update(space_id, status=SpaceStatus.PAUSED)
         await self._records.delete_space(space_id)
         await self._ledger.delete_space(space_id)
+        await self._job_files.remove_space(space_id)
         for _ in range(2):
             digests = await self._blobs.claimed_by(space_id)
             await self._control.delete_space(space_id)

@@ -31,12 +31,13 @@ class AsyncJobSettings(SettingGroup):
     async_keep_s: float = setting(
         86_400.0, "s", "a job that no worker could start for so long is expired", gt=0
     )
-    async_result_max_bytes: int = setting(
-        256 * KIB,
+    async_inline_max_bytes: int = setting(
+        64 * KIB,
         "bytes",
-        "result of an asynchronous job, kept with it; a longer one is result_too_large",
-        ge=1,
-        le=8 * MIB,
+        "arguments or result of an asynchronous job that its message and its entry carry; larger ones are in"
+        " the file store, up to YUNHAN_ARGS_MAX_BYTES and YUNHAN_RESULT_MAX_BYTES",
+        ge=0,
+        le=1 * MIB,
     )
 
     @model_validator(mode="after")

@@ -15,6 +15,9 @@ class DocumentSettings(SettingGroup):
     documents_url: str = setting(
         "embedded:", "URL", "document database: embedded: or mongodb://..."
     )
+    documents_password_file: str = setting(
+        "", "path", "file with the password for YUNHAN_DOCUMENTS_URL; empty = it stands in the URL"
+    )
     documents_timeout_s: float = setting(
         5.0, "s", "longest wait for a server or an answer of the document database", gt=0
     )

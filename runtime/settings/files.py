@@ -11,6 +11,11 @@ class FileSettings(SettingGroup):
     files_url: str = setting(
         "file:", "URL", "file store: file: (below the data directory), file:///path or s3://bucket"
     )
+    files_secret_file: str = setting(
+        "",
+        "path",
+        "file with the secret key of s3://; empty = AWS_SECRET_ACCESS_KEY; the key's id is AWS_ACCESS_KEY_ID",
+    )
     uploads_in_flight_max: int = setting(4, "count", "uploads taken at the same time", ge=1)
     package_zip_max_bytes: int = setting(100 * MIB, "bytes", "uploaded zip", ge=1)
     package_unpacked_max_bytes: int = setting(

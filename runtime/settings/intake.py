@@ -24,23 +24,37 @@ class IntakeSettings(SettingGroup):
         'the same as JSON, read at the start: {"user": ["space"], "user2": ["*"]}; instead of the text',
     )
     intake_max_messages: int = setting(
-        100_000, "count", "messages that wait in the intake; more are refused", ge=1
+        100_000,
+        "count",
+        "messages that wait in the intake, and as many again that were delayed; more are refused",
+        ge=1,
     )
-    intake_max_bytes: int = setting(
-        512 * MIB, "bytes", "messages that wait in the intake; more is refused", ge=1
-    )
+    intake_max_bytes: int = setting(512 * MIB, "bytes", "the same in bytes", ge=1)
     intake_in_hand_max: int = setting(
         16, "count", "messages that one gateway deals with at the same time", ge=1, le=1000
+    )
+    intake_try_s: float = setting(
+        2.0, "s", "a message of which no job can be made is delayed after this", ge=0, le=600
+    )
+    intake_delay_s: int = setting(10, "s", "how long a delayed message waits", ge=1, le=86_400)
+    intake_tries_max: int = setting(
+        360,
+        "count",
+        "delays of a message because jobs of its space are refused; then it is a dead letter",
+        ge=0,
     )
     intake_hold_s: float = setting(
         60.0,
         "s",
-        "while no job can be accepted a gateway keeps a message so long, then another one may have it",
+        "while messages cannot be delayed either, a gateway keeps one so long, then another one may have it",
         gt=0,
         le=600,
     )
     intake_delivery_limit: int = setting(
-        1000, "count", "a message that came so often and was not settled is a dead letter", ge=1
+        1000,
+        "count",
+        "a message that came, or was delayed, so often and was not settled is a dead letter",
+        ge=1,
     )
     intake_dead_max: int = setting(
         10_000, "count", "dead letters of the intake that are kept; the oldest go first", ge=1

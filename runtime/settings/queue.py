@@ -59,13 +59,23 @@ class QueueSettings(SettingGroup):
         1024 * MIB, "bytes", "asynchronous jobs that wait in one shard; more is refused", ge=1
     )
     queue_shard_prefetch: int = setting(
-        2, "count", "asynchronous jobs of one shard that a worker asks for ahead", ge=1
+        16,
+        "count",
+        "asynchronous jobs of one shard that a worker looks at ahead, to find those of other spaces",
+        ge=1,
     )
     queue_delivery_limit: int = setting(
         20,
         "count",
-        "a job that was lost so often before a worker claimed it is a dead letter",
+        "a job that was lost so often before a worker claimed it is given up by the broker",
         ge=1,
+    )
+    queue_restarts_max: int = setting(
+        3,
+        "count",
+        "a job that the broker gave up and no worker began is put into the queue anew, so often at most;"
+        " then it is a dead letter",
+        ge=0,
     )
     queue_in_flight_max: int = setting(
         2000, "count", "callers, and unconfirmed jobs, of one gateway; more are refused", ge=1
@@ -80,13 +90,20 @@ class QueueSettings(SettingGroup):
     queue_reconnect_longest_s: float = setting(
         5.0, "s", "longest pause between two attempts to reach the broker", gt=0
     )
+    queue_reconnect_steady_s: float = setting(
+        5.0,
+        "s",
+        "a connection that is lost sooner counts as a failed attempt to reach the broker",
+        gt=0,
+    )
     queue_outcome_grace_s: float = setting(
         60.0, "s", "beyond a function's time-out, until its caller is told worker_lost", gt=0
     )
     queue_consumer_timeout_s: int = setting(
         1800,
         "s",
-        "the broker's consumer_timeout; must exceed YUNHAN_TIMEOUT_SYNC_MAX_S and what comes before it",
+        "the broker's consumer_timeout as it is set there (it is not asked); must exceed"
+        " YUNHAN_TIMEOUT_SYNC_MAX_S and what comes before it",
         ge=1,
     )
 

@@ -24,7 +24,7 @@ def string_to_sign(body: Mapping[str, object]) -> bytes:
 
 def sign(body: Mapping[str, object], secret: bytes) -> str:
     """32 hex digits in lower case. `secret` is the client secret's text, not its base64 value."""
-    return hmac.new(secret, string_to_sign(body), hashlib.md5).hexdigest()
+    return hmac.digest(secret, string_to_sign(body), hashlib.md5).hex()
 
 
 def verify(body: Mapping[str, object], signature: str, secret: bytes) -> bool:

@@ -146,6 +146,30 @@ class LedgerContract(LedgerUpkeepContract):
         assert await ledger.finish(claim, JobState.SUCCEEDED, outcome_of(claim), now_ms=NOW)
         assert not await ledger.finish(other, JobState.SUCCEEDED, ok, now_ms=NOW)
 
+    async def test_claim_whose_answer_was_lost_is_known_again(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        lost = await claimed(ledger, job)
+        claim = await ask(ledger, job, at_ms=NOW + LEASE, request_id="r2")
+        assert isinstance(claim, Claim)
+        assert claim.lost == lost.attempt
+        later = NOW + 3 * LEASE  # nobody took it over meanwhile
+        assert await ask(ledger, job, at_ms=later, request_id="r2") == claim
+        entry = await entry_of(ledger, job)
+        assert entry.attempts == (lost.attempt, claim.attempt)
+        assert entry.leased_until_ms == later + LEASE
+        refused = outcome_of(claim, OutcomeKind.REFUSED)
+        assert await ledger.requeue(claim, refused, not_before_ms=later, now_ms=later)
+        assert await ask(ledger, job, at_ms=later, request_id="r2") is NotClaimed.ID_USED
+        assert (await claimed(ledger, job, at_ms=later)).attempt.number == 3
+
+    async def test_first_claim_is_known_again_too(self, ledger: Ledger) -> None:
+        for job in (ledger_job(), accepted := ledger_job()):
+            if job is accepted:
+                await ledger.accept(job, now_ms=NOW)
+            claim = await ask(ledger, job, request_id=f"r {job.job_id}")
+            assert await ask(ledger, job, request_id=f"r {job.job_id}") == claim
+            assert len((await entry_of(ledger, job)).attempts) == 1
+
     async def test_renewed_lease_is_not_taken_over(self, ledger: Ledger) -> None:
         job = ledger_job()
         claim = await claimed(ledger, job)
@@ -189,6 +213,7 @@ class LedgerContract(LedgerUpkeepContract):
             attempts=(attempt,),
             outcome=outcome,
             ended_ms=NOW + 50,
+            ends=1,
             changed_ms=NOW + 50,
         )
         assert await entry_of(ledger, job) == entry
@@ -224,6 +249,7 @@ class LedgerContract(LedgerUpkeepContract):
             outcome=lost,
             changed_ms=NOW + 10,
         )
+        assert await ask(ledger, job, at_ms=NOW + 10) is NotClaimed.TOO_EARLY
         second = await claimed(ledger, job, at_ms=due_ms)
         assert second.attempt.number == 2
         entry = await entry_of(ledger, job)

@@ -51,13 +51,19 @@ def outcome_of(claim: Claim, kind: OutcomeKind = OutcomeKind.OK) -> Outcome:
 
 
 async def ask(
-    ledger: Ledger, job: Job, *, at_ms: int = NOW, worker: str = "w1", quota: Quota = WIDE
+    ledger: Ledger,
+    job: Job,
+    *,
+    at_ms: int = NOW,
+    worker: str = "w1",
+    quota: Quota = WIDE,
+    request_id: str | None = None,
 ) -> Claim | NotClaimed:
     """Try to claim."""
     return await ledger.claim(
         job,
         worker_id=worker,
-        request_id=new_request_id(),
+        request_id=request_id or new_request_id(),
         lease_ms=LEASE,
         quota=quota,
         now_ms=at_ms,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from runtime.errors import ConflictError
-from runtime.messages import JobState, Outcome
+from runtime.messages import JobState, Outcome, StoredBytes
 from runtime.ports import Claim, Ledger, LedgerQuery, NotClaimed, Quota
 from runtime.testing.ledger_samples import (
     GRACE,
@@ -136,6 +137,27 @@ class LedgerUpkeepContract:
         assert not await ledger.bury(job.job_id, reason, now_ms=NOW + LEASE)
         assert (await entry_of(ledger, job)).state is JobState.RUNNING
 
+    async def test_a_claim_tells_of_the_attempt_that_never_told_its_end(
+        self, ledger: Ledger
+    ) -> None:
+        job = ledger_job(attempts_max=4)
+        first = await claimed(ledger, job)
+        assert first.lost is None
+        second = await claimed(ledger, job, at_ms=NOW + LEASE)
+        assert second.lost == first.attempt
+        ends = outcome_of(second, OutcomeKind.SANDBOX_LOST)
+        await ledger.requeue(second, ends, not_before_ms=NOW + LEASE, now_ms=NOW + LEASE)
+        third = await claimed(ledger, job, at_ms=NOW + LEASE)
+        assert third.lost is None
+
+    async def test_one_of_many_claims_tells_of_it(self, rivals: Sequence[Ledger]) -> None:
+        for _ in range(5):
+            job = ledger_job()
+            lost = await claimed(rivals[0], job)
+            answers = await asyncio.gather(*(ask(each, job, at_ms=NOW + LEASE) for each in rivals))
+            told = [each.lost for each in answers if isinstance(each, Claim)]
+            assert told == [lost.attempt]
+
     # --- quotas ---------------------------------------------------------------------------------
 
     async def test_quota_of_a_space(self, ledger: Ledger) -> None:
@@ -206,6 +228,35 @@ class LedgerUpkeepContract:
         assert gaps == [GRACE * 2**i for i in range(len(gaps))]
         assert len(gaps) == 5
 
+    async def test_what_the_queue_confirmed_is_looked_at_later(self, ledger: Ledger) -> None:
+        job = ledger_job()
+        await ledger.accept(job, now_ms=NOW)
+        await ledger.confirmed(job.job_id, attempts=1, look_ms=NOW + 2 * HOUR)  # of another attempt
+        await ledger.confirmed(job.job_id, attempts=0, look_ms=NOW + HOUR)
+        await ledger.confirmed(job.job_id, attempts=0, look_ms=NOW)
+        assert await overdue(ledger, NOW + HOUR + GRACE - 1) == set()
+        assert await overdue(ledger, NOW + HOUR + GRACE) == {job.job_id}
+        claim = await claimed(ledger, job, at_ms=NOW + HOUR)
+        await ledger.confirmed(job.job_id, attempts=1, look_ms=NOW + 9 * HOUR)
+        assert await overdue(ledger, NOW + HOUR + LEASE) == {job.job_id}
+        assert claim.attempt.number == 1
+
+    async def test_ends_are_counted(self, ledger: Ledger) -> None:
+        unseen, waiting, expired, buried = (ledger_job(attempts_max=1) for _ in range(4))
+        await ledger.accept(waiting, now_ms=NOW)
+        for job in unseen, waiting:
+            for _ in range(2):
+                await ledger.cancel(job.job_id, "mp-1", now_ms=NOW)
+        for _ in range(2):
+            await ledger.expire(expired, now_ms=NOW)
+        claim = await claimed(ledger, buried)
+        assert (await entry_of(ledger, buried)).ends == 0
+        for _ in range(2):
+            lost = outcome_of(claim, OutcomeKind.WORKER_LOST)
+            await ledger.bury(buried.job_id, lost, now_ms=NOW + LEASE)
+        for job in unseen, waiting, expired, buried:
+            assert (await entry_of(ledger, job)).ends == 1
+
     async def test_changes_make_an_entry_due_anew(self, ledger: Ledger) -> None:
         job = ledger_job()
         await ledger.accept(job, now_ms=NOW)
@@ -248,6 +299,43 @@ class LedgerUpkeepContract:
         assert await ledger.find(query, offset=9, limit=2) == ([], 5)
         assert await ledger.find(query, offset=0, limit=0) == ([], 5)
         assert (await ledger.find(LedgerQuery(), offset=0, limit=1))[1] == 6
+
+    async def test_brief_entries_lack_arguments_environment_and_value_alone(
+        self, ledger: Ledger
+    ) -> None:
+        waiting, done, failed = (ledger_job(at_ms=NOW + i) for i in range(3))
+        await ledger.accept(waiting, now_ms=NOW)
+        await ended(ledger, done, JobState.SUCCEEDED, OutcomeKind.OK, NOW)
+        await ended(ledger, failed, JobState.FAILED, OutcomeKind.FUNCTION_ERROR, NOW)
+        page, total = await ledger.find(LedgerQuery(), offset=0, limit=9, brief=True)
+        whole, _ = await ledger.find(LedgerQuery(), offset=0, limit=9)
+        assert total == 3
+        assert [entry.job.args for entry in whole] == [waiting.args] * 3
+        for entry, full in zip(page, whole, strict=True):
+            assert entry.job == replace(full.job, args=b"", env_sealed=b"")
+            outcome = full.outcome and replace(full.outcome, value=None)
+            assert entry == replace(full, job=entry.job, outcome=outcome)
+
+    async def test_known_are_those_with_an_entry(self, ledger: Ledger) -> None:
+        waiting, done, dropped, never = (ledger_job() for _ in range(4))
+        await ledger.accept(waiting, now_ms=NOW)
+        for job in (done, dropped):
+            await ended(ledger, job, JobState.SUCCEEDED, OutcomeKind.OK, NOW)
+        await ledger.drop(dropped.job_id)
+        ids = [job.job_id for job in (waiting, done, dropped, never)]
+        assert await ledger.known(ids) == {waiting.job_id, done.job_id}
+        assert await ledger.known([]) == frozenset()
+
+    async def test_stored_bytes_are_kept_as_references(self, ledger: Ledger) -> None:
+        where = StoredBytes(key="jobs/mp-1/x/args", size=9, digest="0" * 64)
+        job = replace(ledger_job(), args=b"", args_stored=where)
+        assert (await ledger.accept(job, now_ms=NOW)).job == job
+        claim = await claimed(ledger, job)
+        result = replace(outcome_of(claim), value=None, value_stored=where)
+        assert await ledger.finish(claim, JobState.SUCCEEDED, result, now_ms=NOW)
+        assert (await entry_of(ledger, job)).outcome == result
+        page, _ = await ledger.find(LedgerQuery(), offset=0, limit=1, brief=True)
+        assert page[0].job.args_stored == where
 
     async def test_find_and_count_by_everything(self, ledger: Ledger) -> None:
         dead, failed, queued = ledger_job(function="a"), ledger_job(function="b"), ledger_job()
@@ -301,8 +389,14 @@ class LedgerUpkeepContract:
         assert await ledger.cancel(job.job_id, "mp-1", now_ms=NOW) is None
         with pytest.raises(ConflictError):
             await ledger.accept(job, now_ms=NOW)
-        again = ledger_job(idempotency_key="k")
-        assert (await ledger.accept(again, now_ms=NOW)).job == again
+        again = ledger_job(idempotency_key="k")  # its key holds all the same
+        for there in (
+            await ledger.accept(again, now_ms=NOW),
+            await ledger.accepted(again, now_ms=NOW),
+        ):
+            assert there is not None
+            assert (there.job.job_id, there.job.args) == (job.job_id, b"{}")
+        assert await ledger.read(again.job_id) is None
         assert await ledger.prune(before_ms=NOW + 1) == 1
         assert not await ledger.dropped(job.job_id)
 

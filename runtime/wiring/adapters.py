@@ -8,13 +8,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import structlog
+
 from runtime.backends.control_mongodb import ControlMongodb
 from runtime.backends.documents_embedded import EmbeddedDocuments
-from runtime.backends.documents_mongodb import Client, connect, ping
+from runtime.backends.documents_mongodb import Client, connect, ping, require_replicas
 from runtime.backends.files_object import open_file_store
 from runtime.backends.http_aiohttp import AiohttpHttpClient
-from runtime.backends.intake_rabbitmq import IntakeOptions, RabbitMqIntake
+from runtime.backends.intake_rabbitmq import RabbitMqIntake
+from runtime.backends.intake_rabbitmq_topology import IntakeOptions
 from runtime.backends.lease_mongodb import LeasesMongodb
+from runtime.backends.ledger_clock import LedgerClock
 from runtime.backends.ledger_mongodb import LedgerMongodb
 from runtime.backends.queue_memory import MemoryQueue
 from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
@@ -43,6 +47,8 @@ from runtime.wiring.egress import egress_access
 from runtime.wiring.rungs import start_spawner
 from sandbox.api import Spawner
 
+_log = structlog.get_logger(__name__)
+
 _CONTROL_DATABASE = "yunhan_control"
 _JOBS_DATABASE = "yunhan_jobs"
 _RECORDS_DATABASE = "yunhan_logs"
@@ -56,6 +62,8 @@ class Adapters:
     records: RecordStore
     files: FileStore
     ledger: Ledger
+    job_clock: Clock
+    """For all times of asynchronous jobs: the same in the whole installation."""
     roster: WorkerRoster
     leases: LeaseStore
     timers: TimerStore
@@ -90,6 +98,12 @@ async def open_adapters(
 ) -> Adapters:
     """Open them all; they are closed with `stack`. Raises SettingsError, OursError."""
     data, logs, background = await _open_documents(settings, data_dir, stack)
+    try:
+        await require_replicas(data)
+    except SettingsError as error:
+        if settings.queue_url != "memory:":
+            raise
+        _log.warning("documents_not_durable", problem=str(error))
     control, ledger, records = (
         ControlMongodb(data[_CONTROL_DATABASE]),
         LedgerMongodb(data[_JOBS_DATABASE]),
@@ -100,7 +114,9 @@ async def open_adapters(
     await records.ensure_indexes()
     timers = TimersMongodb(data[_CONTROL_DATABASE])
     await timers.ensure_indexes()
-    queue = _choose_queue(settings, ledger, clock)
+    job_clock = LedgerClock(data, clock, lease_s=settings.async_lease_s)
+    await job_clock.start()
+    queue = _choose_queue(settings, ledger, clock, job_clock)
     await stack.enter_async_context(queue.open())
 
     async def documents_problem() -> str | None:
@@ -113,15 +129,18 @@ async def open_adapters(
     return Adapters(
         control=control,
         records=records,
-        files=open_file_store(settings.files_url, data_dir.files),
+        files=open_file_store(
+            settings.files_url, data_dir.files, secret_file=settings.files_secret_file
+        ),
         ledger=ledger,
+        job_clock=job_clock,
         roster=RosterMongodb(data[_CONTROL_DATABASE]),
         leases=LeasesMongodb(data[_CONTROL_DATABASE]),
         timers=timers,
         queue=queue,
         documents_problem=documents_problem,
         queue_counts=lambda: counts_of(queue),
-        background=background,
+        background={"follow the database's clock": job_clock.run, **background},
     )
 
 
@@ -138,7 +157,7 @@ async def open_intake(settings: Settings, clock: Clock, stack: AsyncExitStack) -
     return intake
 
 
-def _choose_queue(settings: Settings, ledger: Ledger, clock: Clock) -> Queue:
+def _choose_queue(settings: Settings, ledger: Ledger, clock: Clock, job_clock: Clock) -> Queue:
     scheme = settings.queue_url.partition(":")[0]
     if settings.queue_url == "memory:":
         bounds = AsyncLineBounds(
@@ -151,7 +170,7 @@ def _choose_queue(settings: Settings, ledger: Ledger, clock: Clock) -> Queue:
             max_jobs_per_space=settings.queue_max_jobs_per_space,
             max_bytes=settings.queue_max_bytes,
             clock=clock,
-            line=AsyncLine(ledger, bounds, clock),
+            line=AsyncLine(ledger, bounds, job_clock),
         )
     if scheme in {"amqp", "amqps"} and urlsplit(settings.queue_url).hostname:
         return RabbitMqQueue(RabbitMqOptions.from_settings(settings), clock=clock)
@@ -166,7 +185,8 @@ async def _open_documents(
 ) -> tuple[Client, Client, Mapping[str, Callable[[], Awaitable[None]]]]:
     """Clients for data and for logs; embedded, each is a child process of its own."""
     if settings.documents_url != "embedded:":
-        client = _connect(settings.documents_url, settings, stack)
+        file = settings.documents_password_file
+        client = _connect(settings.documents_url, settings, stack, password_file=file)
         return client, client, {}
     data = EmbeddedDocuments(data_dir.documents / "data", "data")
     logs = EmbeddedDocuments(data_dir.documents / "logs", "logs")
@@ -183,7 +203,9 @@ async def _open_documents(
     )
 
 
-def _connect(url: str, settings: Settings, stack: AsyncExitStack) -> Client:
-    client = connect(url, timeout_s=settings.documents_timeout_s)
+def _connect(
+    url: str, settings: Settings, stack: AsyncExitStack, *, password_file: str = ""
+) -> Client:
+    client = connect(url, timeout_s=settings.documents_timeout_s, password_file=password_file)
     stack.push_async_callback(client.close)
     return client

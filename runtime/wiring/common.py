@@ -11,16 +11,18 @@ from runtime.data_dir import DataDir
 from runtime.gateway.health import Check
 from runtime.job_ids import PURPOSE as JOB_IDS_PURPOSE
 from runtime.job_ids import JobIds
+from runtime.jobs.accept_rate import AcceptRate
+from runtime.jobs.files import JobFiles
 from runtime.jobs.submit import AsyncSubmitter
 from runtime.jobs.sweeper import Sweeper, SweeperLimits
-from runtime.messages import Job, Outcome
+from runtime.messages import Attempt, Job, Outcome
 from runtime.ports import Clock, RecordSink, SystemClock
 from runtime.sealing import SecretBox
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.directory import SpaceDirectory
 from runtime.services.invoke import JobFactory
 from runtime.services.record_writer import RecordWriter
-from runtime.services.unstarted import record_unstarted
+from runtime.services.unstarted import record_lost, record_unstarted
 from runtime.settings import Settings
 from runtime.wiring.adapters import Adapters, open_adapters
 from runtime.wiring.keys import check_master_key
@@ -41,7 +43,9 @@ class Common:
     directory: SpaceDirectory
     jobs: JobFactory
     job_ids: JobIds
+    job_files: JobFiles
     submitter: AsyncSubmitter
+    accept_rate: AcceptRate
     async_calls: AsyncCalls
     records: RecordWriter
     sweeper: Sweeper
@@ -53,6 +57,7 @@ class Common:
             "record writer": self.records.wait_failed,
             "follow control plane changes": self.directory.run,
             "sweep asynchronous jobs": self.sweeper.run,
+            "queue": self.adapters.queue.wait_failed,
             **self.adapters.background,
         }
 
@@ -64,6 +69,7 @@ class Common:
             "records_written_total": self.records.written,
             "records_dropped_total": self.records.dropped,
             "async_jobs_left_to_sweeper_total": self.submitter.left_to_sweeper,
+            "async_too_fast_total": self.accept_rate.refused,
             **{f"queue_{name}_total": count for name, count in counts.items()},
         }
 
@@ -111,8 +117,26 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         ship_lines=settings.log_function_lines,
     )
     await stack.enter_async_context(records)
-    job_ids = JobIds(box.derive(JOB_IDS_PURPOSE))
-    submitter = AsyncSubmitter(ledger=adapters.ledger, queue=adapters.queue, clock=clock)
+    job_clock = adapters.job_clock
+    job_ids = JobIds(box.derive(JOB_IDS_PURPOSE), job_clock.now_ms)
+    job_files = JobFiles(
+        adapters.files,
+        inline_max_bytes=settings.async_inline_max_bytes,
+        spool=data_dir.empty_job_spool(),
+    )
+    accept_rate = AcceptRate(
+        per_s=settings.async_accept_per_space_per_s,
+        burst=settings.async_accept_burst_per_space,
+        clock=clock,
+    )
+    submitter = AsyncSubmitter(
+        ledger=adapters.ledger,
+        queue=adapters.queue,
+        clock=job_clock,
+        files=job_files,
+        confirmed_s=settings.async_sweep_confirmed_s,
+        rate=accept_rate,
+    )
     return Common(
         settings=settings,
         data_dir=data_dir,
@@ -122,41 +146,57 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         directory=directory,
         jobs=jobs,
         job_ids=job_ids,
+        job_files=job_files,
         submitter=submitter,
+        accept_rate=accept_rate,
         async_calls=AsyncCalls(
             directory=directory,
             jobs=jobs,
             submitter=submitter,
             ids=job_ids,
             records=records,
-            clock=clock,
+            clock=job_clock,
             defaults=async_defaults(settings),
             depth_max=settings.call_depth_max,
         ),
         records=records,
-        sweeper=_sweeper(settings, adapters, records, clock),
+        sweeper=_sweeper(settings, adapters, records, clock, job_files),
     )
 
 
 def _sweeper(
-    settings: Settings, adapters: Adapters, records: RecordWriter, clock: Clock
+    settings: Settings,
+    adapters: Adapters,
+    records: RecordWriter,
+    clock: Clock,
+    job_files: JobFiles,
 ) -> Sweeper:
     return Sweeper(
         ledger=adapters.ledger,
         queue=adapters.queue,
-        clock=clock,
+        clock=adapters.job_clock,
         limits=SweeperLimits(
             every_s=settings.async_sweep_s,
             grace_s=settings.async_sweep_grace_s,
+            confirmed_s=settings.async_sweep_confirmed_s,
             batch_max=settings.async_sweep_batch_max,
             keep_s=settings.async_ended_keep_days * _DAY_S,
             prune_every_s=settings.async_prune_s,
+            files_every_s=settings.async_files_sweep_s,
+            waits_s=settings.async_keep_s,
         ),
         random=random.random,
         unstarted=unstarted(records, clock),
+        lost=lost(records, clock),
+        files=job_files,
     )
 
 
 def unstarted(records: RecordSink, clock: Clock) -> Callable[[Job, Outcome], None]:
     """Makes the record of a job that ended without a run."""
     return lambda job, outcome: record_unstarted(records, job, outcome, clock)
+
+
+def lost(records: RecordSink, clock: Clock) -> Callable[[Job, Attempt], None]:
+    """Makes the record of an attempt whose worker was lost."""
+    return lambda job, attempt: record_lost(records, job, attempt, clock)

@@ -128,6 +128,7 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
         _log.warning("custom_domain_is_ours", domain=name, space=domains.space_of(name))
     management, uploads = _administration(
         common,
+        health=health,
         invoker=invoker,
         blobs=blobs,
         domains=domains,
@@ -141,6 +142,7 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
     intake = await build_intake(common, stack)
     health.watch(
         checks={},
+        beside={"intake": intake.tell_problem} if intake else {},
         gauges=lambda: {
             **timers.gauges(),
             **(intake.gauges() if intake else {}),
@@ -207,6 +209,7 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
 def _administration(
     common: Common,
     *,
+    health: HealthApi,
     invoker: InvokeService,
     blobs: CodeBlobs,
     domains: CustomDomains,
@@ -245,6 +248,7 @@ def _administration(
                 box=common.box,
                 clock=common.clock,
                 settings=settings,
+                job_files=common.job_files,
             ),
             functions=FunctionService(
                 control=adapters.control,
@@ -281,11 +285,13 @@ def _administration(
                 ledger=adapters.ledger,
                 submitter=common.submitter,
                 ids=common.job_ids,
-                clock=common.clock,
+                clock=adapters.job_clock,
                 refresh=common.async_calls.refresh,
                 keep_s=settings.async_keep_s,
+                files=common.job_files,
+                backlog=adapters.queue.async_backlog,
             ),
-            server=lambda: server_facts(adapters.roster, common.clock),
+            server=lambda: server_facts(adapters.roster, common.clock, health.problems),
             body_timeout_s=settings.body_timeout_s,
             budget=budget,
         )

@@ -24,7 +24,13 @@ async def build_intake(common: Common, stack: AsyncExitStack) -> IntakeService |
         calls=common.async_calls,
         users=users,
         clock=common.clock,
-        limits=IntakeLimits(in_hand_max=settings.intake_in_hand_max, hold_s=settings.intake_hold_s),
+        limits=IntakeLimits(
+            in_hand_max=settings.intake_in_hand_max,
+            try_s=settings.intake_try_s,
+            hold_s=settings.intake_hold_s,
+            tries_max=settings.intake_tries_max,
+            rounds_max=settings.intake_delivery_limit,
+        ),
         random=random.random,
     )
 

@@ -29,7 +29,7 @@ from runtime.services.sealed_env import SealedEnv, digest_of
 from runtime.services.worker_roster import Presence
 from runtime.slots import Slots
 from runtime.wiring.adapters import WorkerAdapters
-from runtime.wiring.common import Common, unstarted
+from runtime.wiring.common import Common, lost, unstarted
 from runtime.wiring.limits import http_proxy_limits, package_limits
 from runtime.worker import Worker
 
@@ -64,6 +64,7 @@ class WorkerParts:
             "slots_free": self.slots.free,
             "sandboxes": len(self.pool),
             "async_given_up_by_queue_total": self.dead.buried,
+            "async_restarted_total": self.dead.restarted,
             **{f"async_{name}_total": count for name, count in asynchronous.items()},
         }
 
@@ -124,7 +125,7 @@ async def build_worker(
         directory=common.directory,
         records=common.records,
         clock=common.clock,
-        result_max_bytes=settings.async_result_max_bytes,
+        files=common.job_files,
     )
     worker_id = _new_worker_id()
     runner = AsyncRunner(
@@ -132,7 +133,7 @@ async def build_worker(
         queue=adapters.queue,
         executor=at_claim,
         may_start=at_claim.may_start,
-        clock=common.clock,
+        clock=adapters.job_clock,
         worker_id=worker_id,
         limits=RunnerLimits(
             quota=Quota(
@@ -140,10 +141,16 @@ async def build_worker(
                 per_function=settings.async_running_per_function,
             ),
             lease_s=settings.async_lease_s,
+            claim_s=settings.async_claim_s,
+            settle_s=settings.async_settle_s,
+            confirmed_s=settings.async_sweep_confirmed_s,
             quota_delay_s=settings.async_quota_delay_s,
+            quota_delay_longest_s=settings.async_quota_delay_longest_s,
         ),
         random=random.random,
         unstarted=unstarted(common.records, common.clock),
+        files=common.job_files,
+        lost=lost(common.records, common.clock),
     )
     worker = Worker(
         queue=adapters.queue,
@@ -156,7 +163,12 @@ async def build_worker(
     )
     calls.attach(worker.run_child)
     dead = DeadTaker(
-        queue=adapters.queue, ledger=adapters.ledger, clock=common.clock, worker_id=worker_id
+        queue=adapters.queue,
+        ledger=adapters.ledger,
+        clock=adapters.job_clock,
+        worker_id=worker_id,
+        restarts_max=settings.queue_restarts_max,
+        lost=lost(common.records, common.clock),
     )
     presence = Presence(
         adapters.roster,

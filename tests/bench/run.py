@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.bench import queue
 from tests.bench.echo import echo_in_flight, echo_one_by_one, start_echo, wait_for_echo
+from tests.bench.floor import start_floor, until_answers
 from tests.harness.management import Management
 from tests.harness.program import Program, default_node, free_port
 from tests.harness.rabbitmq import missing_reason
@@ -78,10 +79,6 @@ def time_bare_node(node: Path) -> float:
     return time.perf_counter() - began
 
 
-def start_floor(port: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "tests.bench.floor", str(port)], cwd=ROOT)
-
-
 def start_peer(node: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
     (folder / "index.js").write_text(PEER)
     script = SDK / "node_modules/@google-cloud/functions-framework/build/src/main.js"
@@ -90,19 +87,6 @@ def start_peer(node: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-async def until_answers(host: str, request: bytes) -> None:
-    for _ in range(500):
-        try:
-            connection = await Connection.open(host)
-            await connection.send(request)
-            await connection.close()
-        except (OSError, AssertionError):
-            await asyncio.sleep(0.02)
-        else:
-            return
-    raise RuntimeError(f"nothing answers at {host}")
 
 
 async def measure(program: Program, node: Path, folder: Path) -> dict[str, float]:

@@ -45,11 +45,13 @@ def note(kind: str, figures: Mapping[str, Any], results: Path) -> int:
     return 1 if figures["violations"] else 0
 
 
-def commit() -> str:
-    """Of the code that runs; with `-dirty` when files differ from it, "unknown" without git."""
+def commit(*, besides: Path | None = None) -> str:
+    """Of the code that runs; with `-dirty` when files other than `besides` differ from it, "unknown" without
+    git."""
+    wanted = ["--", ".", f":!{besides}"] if besides else []
     try:
         name = _git("rev-parse", "HEAD")
-        return f"{name}-dirty" if _git("status", "--porcelain") else name
+        return f"{name}-dirty" if _git("status", "--porcelain", *wanted) else name
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -3,6 +3,8 @@
     python -m tests.chaos.run [--kills 20] [--deployments 200] [--calls 2000] [--seed N] [--results FILE]
     python -m tests.chaos.run --only sandboxes --rung bubblewrap   (see tests/chaos/sandboxes.py)
     python -m tests.chaos.run --only burst --rung bubblewrap       (see tests/chaos/burst.py)
+    python -m tests.chaos.run --only distributed                   (see tests/chaos/distributed/main.py)
+    python -m tests.chaos.run --summary            noted runs of the distributed form, and their sums
 
 After each restart every deployment whose `DeployFunction` was answered must be there and run, and must be
 the one that answers. Calls under way when the program dies may fail; a call that was answered must
@@ -18,12 +20,15 @@ import sys
 import tempfile
 import threading
 import urllib.error
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.data_dir import DataDir
 from tests.chaos import burst, sandboxes
+from tests.chaos.distributed import main as distributed
+from tests.chaos.distributed.records import RECORDS, summary
 from tests.chaos.results import RESULTS, note
 from tests.harness.management import Management, ManagementError
 from tests.harness.program import Program
@@ -172,23 +177,15 @@ def run(kills: int, deployments: int, calls: int, seed: int) -> Tally:
     return tally
 
 
-ELSEWHERE = {"sandboxes": sandboxes.main, "burst": burst.main}
-"""Fault tests of a rung, with arguments of their own."""
-
-
-def main() -> int:
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--only", choices=sorted(ELSEWHERE))
-    chosen, rest = first.parse_known_args()
-    if chosen.only:
-        return ELSEWHERE[chosen.only](rest)
-    parser = argparse.ArgumentParser(parents=[first])
+def programs(given: Sequence[str] | None = None) -> int:
+    """Kills of `yunhan up` as a whole."""
+    parser = argparse.ArgumentParser(prog="run --only programs")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--deployments", type=int, default=200)
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    options = parser.parse_args()
+    options = parser.parse_args(given)
     tally = run(options.kills, options.deployments, options.calls, options.seed)
     figures = {
         "rung": "process",
@@ -201,6 +198,31 @@ def main() -> int:
         "violations": tally.errors[:50],
     }
     return note("programs", figures, options.results)
+
+
+ELSEWHERE = {
+    "sandboxes": sandboxes.main,
+    "burst": burst.main,
+    "distributed": distributed.main,
+    "programs": programs,
+}
+"""Fault tests with arguments of their own."""
+
+
+def main() -> int:
+    """Without `--only` the faults of whole programs, in both forms."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--only", choices=sorted(ELSEWHERE))
+    first.add_argument("--summary", action="store_true")
+    chosen, rest = first.parse_known_args()
+    if chosen.summary:
+        print(summary(RECORDS))
+        return 0
+    if chosen.only:
+        return ELSEWHERE[chosen.only](rest)
+    if rest:  # arguments are those of the first
+        return programs(rest)
+    return max(programs(rest), distributed.main(rest))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.management import Management
+from tests.harness.management import Management, ManagementError
 from tests.harness.program import Program
 
 pytestmark = pytest.mark.e2e
@@ -109,7 +109,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         YUNHAN_ASYNC_SWEEP_S="1",
         YUNHAN_ASYNC_SWEEP_GRACE_S="2",
         YUNHAN_ASYNC_BACKOFF_FIRST_S="0.2",
-        YUNHAN_ASYNC_RESULT_MAX_BYTES="1000",
+        YUNHAN_ASYNC_INLINE_MAX_BYTES="1000",
     )
     program.start()
     yield program
@@ -145,9 +145,11 @@ def test_a_job_from_the_command_line(jobs: Jobs) -> None:
 def test_a_repeated_key_is_one_job(jobs: Jobs) -> None:
     with ThreadPoolExecutor(8) as threads:
         ids = set(
-            threads.map(lambda n: jobs.submit("echo", {"n": n}, IdempotencyKey="one"), range(8))
+            threads.map(lambda _: jobs.submit("echo", {"n": 1}, IdempotencyKey="one"), range(8))
         )
     assert len(ids) == 1
+    with pytest.raises(ManagementError, match="409 IdempotencyKeyReused"):
+        jobs.submit("echo", {"n": 2}, IdempotencyKey="one")
     job = jobs.end(ids.pop())
     assert (job["State"], len(job["Attempts"])) == ("succeeded", 1)
 
@@ -237,11 +239,18 @@ def test_errors_are_tried_again_where_the_function_says_so(jobs: Jobs) -> None:
     assert jobs.cli("dead", "list", "--space", jobs.space, "--function", "crashes") == []
 
 
-def test_a_result_has_a_bound(jobs: Jobs) -> None:
-    assert jobs.end(jobs.submit("large", {"n": 900}))["State"] == "succeeded"
-    job = jobs.end(jobs.submit("large", {"n": 2000}))
-    assert (job["State"], job["Outcome"]) == ("failed", "result_too_large")
-    assert "YUNHAN_ASYNC_RESULT_MAX_BYTES" in job["Error"]["Message"]
+@pytest.mark.parametrize("n", [900, 2000, 5_000_000])
+def test_a_result_is_whole_whatever_its_size(jobs: Jobs, n: int) -> None:
+    job = jobs.end(jobs.submit("large", {"n": n}))
+    assert job["State"] == "succeeded"
+    assert json.loads(job["Result"]) == "x" * n
+
+
+def test_arguments_are_whole_whatever_their_size(jobs: Jobs) -> None:
+    for size in (980, 1_000_000):
+        args = {"filler": "y" * size}
+        job = jobs.end(jobs.submit("echo", args))
+        assert json.loads(job["Result"])["args"] == args
 
 
 def test_running_and_queued_jobs_are_cancelled(jobs: Jobs) -> None:
@@ -292,11 +301,15 @@ def test_nothing_accepted_is_lost_by_a_kill(jobs: Jobs, tmp_path: Path) -> None:
     log.write_text("\n".join(accepted))
     words = ("ledger", "check", "--accepted", str(log), "--space", jobs.space)
     report = jobs.cli(*words, code=1)  # not all are over, and a broker's queue may hold some alone
-    assert report["accepted"] == 12
-    assert report["unendedCount"] + report["missingCount"] > 0
+    assert (report["accepted"], report["missingCount"]) == (12, 0)
+    assert report["unendedCount"] + report["queuedCount"] > 0
     states = {job_id: jobs.end(job_id) for job_id in accepted}
     assert {job["State"] for job in states.values()} == {"succeeded"}
     assert max(len(job["Attempts"]) for job in states.values()) == 2
+    for job in states.values():
+        for attempt in job["Attempts"][:-1]:
+            record = jobs.record(attempt["RequestId"])
+            assert record["Outcome"] == "worker_lost", record
     report = jobs.cli(*words)
     assert (report["sound"], report["unended"], report["flawsCount"]) == (True, [], 0)
     assert jobs.cli("ledger", "check")["sound"] is True

@@ -37,6 +37,10 @@ async def test_messages_are_run_once_each_and_bad_ones_do_not_matter(
         YUNHAN_QUEUE_SHARDS="2",
         YUNHAN_SANDBOX="process",
         YUNHAN_INTAKE_USERS="guest=*",
+        YUNHAN_INTAKE_TRY_S="0.1",
+        YUNHAN_INTAKE_DELAY_S="1",
+        YUNHAN_ASYNC_ACCEPT_PER_SPACE_PER_S="5",
+        YUNHAN_ASYNC_ACCEPT_BURST_PER_SPACE="5",
     )
     await asyncio.to_thread(program.start)
     try:
@@ -56,6 +60,9 @@ async def test_messages_are_run_once_each_and_bad_ones_do_not_matter(
         await asyncio.to_thread(until, program, "yunhan_intake_refused_unknown_function_total", 2)
         metrics = await asyncio.to_thread(program.metrics)
         assert metrics["yunhan_intake_accepted_total"] == 20
+        assert metrics["yunhan_async_too_fast_total"] > 0, "the intake waited"
+        assert metrics["yunhan_intake_delayed_total"] > 0
+        assert metrics["yunhan_intake_up"] == 1
         assert metrics["yunhan_intake_refused_malformed_total"] == 2
         assert metrics["yunhan_intake_refused_unknown_space_total"] == 2
 

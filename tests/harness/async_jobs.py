@@ -72,6 +72,7 @@ class ToldDelivery(AsyncDelivery):
     told: list[str] = field(default_factory=list)
     delay_s: float | None = None
     refusal: OursError | None = None
+    restarts: int = 0
 
     async def acknowledge(self) -> None:
         self._settle("acknowledged")

@@ -14,6 +14,9 @@ import structlog
 
 from runtime.backends.documents_embedded import EmbeddedDocuments
 
+_RESTARTS_MAX = 1_000_000
+"""Tests may kill the server as often as they like."""
+
 
 class Documents:
     """One database server. It ends with the process that started it, whatever happens to that."""
@@ -44,7 +47,7 @@ class Documents:
 
 
 async def _keep(folder: Path) -> None:
-    async with EmbeddedDocuments(folder, "tests") as documents:
+    async with EmbeddedDocuments(folder, "tests", restarts_max=_RESTARTS_MAX) as documents:
         sys.stdout.write(f"{documents.url}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)

@@ -12,7 +12,8 @@ from urllib.parse import quote
 import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 
-from runtime.backends.intake_rabbitmq import IntakeOptions, IntakeTopology, RabbitMqIntake
+from runtime.backends.intake_rabbitmq import RabbitMqIntake
+from runtime.backends.intake_rabbitmq_topology import IntakeOptions, IntakeTopology
 from runtime.backends.rabbitmq_options import RabbitMqOptions
 from runtime.intake.users import read_users
 from runtime.ports import SystemClock
@@ -26,7 +27,9 @@ MESSAGE_MAX_BYTES = 20_000
 
 
 def small_options(**changes: Any) -> IntakeOptions:
-    return IntakeOptions(**{"message_max_bytes": MESSAGE_MAX_BYTES, "in_hand_max": 8, **changes})
+    return IntakeOptions(
+        **{"message_max_bytes": MESSAGE_MAX_BYTES, "in_hand_max": 8, "delay_s": 1, **changes}
+    )
 
 
 def broker_options(url: str, **changes: Any) -> RabbitMqOptions:
@@ -37,7 +40,13 @@ def broker_options(url: str, **changes: Any) -> RabbitMqOptions:
 class IntakeStage:
     """An intake of its own prefix and a service on it."""
 
-    def __init__(self, broker: RabbitMqOptions, calls: Submit, options: IntakeOptions) -> None:
+    def __init__(
+        self,
+        broker: RabbitMqOptions,
+        calls: Submit,
+        options: IntakeOptions,
+        limits: IntakeLimits | None = None,
+    ) -> None:
         self.broker = broker
         self.options = options
         self.intake = RabbitMqIntake(broker, options, clock=SystemClock())
@@ -47,7 +56,7 @@ class IntakeStage:
             calls=calls,
             users=read_users(f"guest=*;shop={SPACE}"),
             clock=SystemClock(),
-            limits=IntakeLimits(in_hand_max=options.in_hand_max, pause_longest_s=0.5),
+            limits=limits or IntakeLimits(in_hand_max=options.in_hand_max, pause_longest_s=0.5),
             random=lambda: 1.0,
         )
 
@@ -77,9 +86,10 @@ class IntakeStage:
         connection = await aio_pika.connect(self.broker.url)
         async with connection:
             channel = await connection.channel()
-            for name in (self.topology.messages, self.topology.dead):
+            others = (self.topology.delay_queue, self.topology.again, self.topology.dead)
+            for name in (self.topology.messages, *others):
                 await channel.queue_delete(name)
-            for name in (self.topology.exchange, self.topology.dead):
+            for name in (self.topology.exchange, *others):
                 await channel.exchange_delete(name)
 
 

@@ -29,6 +29,15 @@ def rabbitmq_queue(options: RabbitMqOptions) -> RabbitMqQueue:
     return RabbitMqQueue(options, clock=SystemClock())
 
 
+async def waiting(queue: RabbitMqQueue, key: str) -> int:
+    """Messages in the queue behind a routing key that nobody has."""
+    connection = await aio_pika.connect(queue._options.url)
+    async with connection:
+        channel = await connection.channel()
+        declared = await channel.declare_queue(queue.topology.queue(key), passive=True)
+        return declared.declaration_result.message_count or 0
+
+
 async def delete_queues(options: RabbitMqOptions) -> None:
     """Everything that `Topology.declare` made."""
     topology = Topology(options)

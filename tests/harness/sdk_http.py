@@ -62,12 +62,12 @@ class Connection:
         name, _, port = host.rpartition(":")
         return cls(*await asyncio.open_connection(name, int(port), limit=16 * 1024 * 1024))
 
-    async def send(self, request: bytes) -> bytes:
-        """The answer's body. Raises AssertionError for another status than 200."""
+    async def send(self, request: bytes, *, wanted: str = "200") -> bytes:
+        """The answer's body. Raises AssertionError for another status."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         status, *headers = head.decode("latin-1").split("\r\n")
-        assert status.split(" ")[1] == "200", status
+        assert status.split(" ")[1] == wanted, status
         fields = dict(line.lower().split(": ", 1) for line in headers if ": " in line)
         if fields.get("transfer-encoding") == "chunked":
             return await self._read_chunks()

@@ -274,6 +274,7 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
         depth_max=3,
     )
     tokens = TokenService(store=store, box=box, clock=clock, ttl_s=60, rotate_s=3600, settle_s=10)
+    await tokens.load()
     app = make_app(
         client=ClientApi(
             directory=directory,

@@ -16,9 +16,12 @@ import pytest
 
 from runtime.jobs.submit import Accepted
 from runtime.messages import Source
+from runtime.testing.async_queue import async_job
+from runtime.testing.queue import ok_outcome, sample_job
 from tests.harness.intake_broker import SPACE, IntakeStage, broker_options, small_options
 from tests.harness.program import default_node
 from tests.harness.rabbitmq import RabbitMq
+from tests.harness.rabbitmq_queue import rabbitmq_queue
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -43,16 +46,16 @@ class Virtual:
 @pytest.fixture
 def virtual(rabbitmq: RabbitMq) -> Iterator[Virtual]:
     rabbitmq.control("add_vhost", VHOST)
-    rabbitmq.control("set_permissions", "-p", VHOST, "guest", ".*", ".*", ".*")
     [lines] = blocks("sh")
     for line in lines.splitlines():
         command = line.replace("--vhost /", f"--vhost {VHOST}").replace("PASSWORD", PASSWORD)
         rabbitmq.control(*shlex.split(command)[1:])
     yield Virtual(
         producer_url=f"amqp://shop:p%2Fw@127.0.0.1:{rabbitmq.port}/{VHOST}",
-        own_url=f"{rabbitmq.url}{VHOST}",
+        own_url=f"amqp://yunhan:p%2Fw@127.0.0.1:{rabbitmq.port}/{VHOST}",
     )
-    rabbitmq.control("delete_user", "shop")
+    for user in ("shop", "yunhan"):
+        rabbitmq.control("delete_user", user)
     rabbitmq.control("delete_vhost", VHOST)
 
 
@@ -97,6 +100,22 @@ def run(*command: str | Path, url: str, space: str = SPACE) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+async def test_our_own_user_may_do_what_programs_do(virtual: Virtual) -> None:
+    """A synchronous call, an asynchronous job, and one that comes back after a delay."""
+    queue = rabbitmq_queue(broker_options(virtual.own_url, prefix="yunhan"))
+    async with asyncio.timeout(60), queue.open():
+        call = sample_job(SPACE)
+        calling = asyncio.create_task(queue.call(call))
+        delivery = await queue.take()
+        await delivery.finish(ok_outcome(call))
+        assert (await calling).ok
+        job = async_job(SPACE)
+        await queue.enqueue(job, delay_s=0.5)
+        later = await queue.take_async()
+        assert later.job.job_id == job.job_id
+        await later.acknowledge()
 
 
 @pytest.mark.parametrize("language", ["python", "js"])

@@ -14,6 +14,7 @@ from runtime.backends.rabbitmq_options import BrokerSetupError
 from runtime.errors import NotFoundError, OverloadedError
 from runtime.jobs.submit import Accepted
 from runtime.messages import Source
+from runtime.services.intake import IntakeLimits
 from tests.harness.intake_broker import (
     BODY,
     MESSAGE_MAX_BYTES,
@@ -40,6 +41,7 @@ class Calls:
         self.jobs: dict[str, int] = {}
         self.args: list[bytes] = []
         self.full = False
+        self.full_space: str | None = None
         self.changed = asyncio.Event()
 
     async def submit(
@@ -53,7 +55,7 @@ class Calls:
         idempotency_key: str | None = None,
     ) -> Accepted:
         self.changed.set()
-        if self.full:
+        if self.full or space_id == self.full_space:
             raise OverloadedError("the queue is full")
         if function == "unknown":
             raise NotFoundError("FunctionNotFound", "there is no function unknown")
@@ -195,13 +197,80 @@ async def test_a_full_queue_leaves_messages_with_the_broker(
     calls.full = True
     await send(stage, *(message() for _ in range(50)))
     await calls.changed.wait()
-    async with asyncio.timeout(20):  # what is in hand counts as unacknowledged, the others wait
-        while await stage.waiting(stage.topology.messages) > 50 - stage.options.in_hand_max:
+    async with asyncio.timeout(20):
+        while not await stage.waiting(stage.topology.delay_queue):
             await asyncio.sleep(0.05)
-    assert await stage.waiting(stage.topology.messages) == 50 - stage.options.in_hand_max
     calls.full = False
     await calls.until(50)
     assert await stage.waiting(stage.topology.dead) == 0
+
+
+async def test_a_full_space_does_not_stop_the_others(stage: IntakeStage, calls: Calls) -> None:
+    """Its messages wait elsewhere, and come again, with their user, id and kind."""
+    calls.full_space = "mp-full"
+    full = [message({**BODY, "space": "mp-full"}, message_id=f"full-{n}") for n in range(100)]
+    await send(stage, *full)
+    await send(stage, *(message(message_id=f"m{n}") for n in range(100)))
+    await calls.until(100)
+    assert set(calls.jobs) == {f"amqp guest m{n}" for n in range(100)}
+    calls.full_space = None
+    await calls.until(200)
+    assert set(calls.jobs.values()) == {1}
+    assert await stage.waiting(stage.topology.dead) == 0
+
+
+async def test_a_space_that_stays_full_leaves_dead_letters(
+    rabbitmq: RabbitMq, calls: Calls
+) -> None:
+    limits = IntakeLimits(in_hand_max=8, try_s=0.1, tries_max=1)
+    stage = IntakeStage(broker_options(rabbitmq.url), calls, small_options(), limits)
+    calls.full = True
+    async with stage.intake.open():
+        serving = asyncio.create_task(stage.service.run())
+        await send(stage, *(message(message_id=f"m{n}") for n in range(10)))
+        letters = await stage.dead(10)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    assert {letter.message_id for letter in letters} == {f"m{n}" for n in range(10)}
+    for letter in letters:
+        assert letter.headers["x-yunhan-reason"] == "overloaded"
+        assert letter.headers["x-yunhan-user"] == "guest"
+    assert stage.service.counts["delayed"] == 10
+    await stage.delete()
+
+
+async def test_nobody_can_say_in_a_header_who_he_is(stage: IntakeStage, calls: Calls) -> None:
+    """Our own headers count only where producers cannot write."""
+    ours = {"x-yunhan-user": "guest", "x-yunhan-rounds": 10**6, "x-yunhan-refusals": 10**6}
+    calls.full = True
+    await send(stage, message(user_id=None, headers=ours), message(headers=ours))
+    [letter] = await stage.dead(1)
+    assert letter.headers["x-yunhan-reason"] == "no_user"
+    calls.full = False
+    await calls.until(1)
+
+
+async def test_a_message_that_can_be_delayed_nowhere_stays_in_hand(
+    rabbitmq: RabbitMq, calls: Calls
+) -> None:
+    """Once nobody takes what was delayed, at most a few more than the bound are."""
+    limits = IntakeLimits(in_hand_max=8, try_s=0.0, hold_s=1.0, pause_longest_s=0.1)
+    options = small_options(max_messages=20, delay_s=3600)
+    stage = IntakeStage(broker_options(rabbitmq.url), calls, options, limits)
+    calls.full = True
+    async with stage.intake.open():
+        serving = asyncio.create_task(stage.service.run())
+        refused = 0
+        while refused < 5:
+            try:
+                await send(stage, message())
+            except DeliveryError:
+                refused += 1
+        assert 20 <= await stage.waiting(stage.topology.delay_queue) <= 40
+        assert await stage.waiting(stage.topology.dead) == 0
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    await stage.delete()
 
 
 async def test_a_program_that_stops_gives_everything_back(stage: IntakeStage, calls: Calls) -> None:
@@ -247,7 +316,7 @@ async def test_queues_with_other_arguments_are_told_at_the_start(
     stage: IntakeStage, calls: Calls
 ) -> None:
     other = IntakeStage(stage.broker, calls, small_options(max_messages=7))
-    with pytest.raises(BrokerSetupError, match=stage.topology.messages):
+    with pytest.raises(BrokerSetupError, match=stage.topology.exchange):
         async with other.intake.open():
             pass
 

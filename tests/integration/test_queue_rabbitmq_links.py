@@ -16,8 +16,9 @@ import pytest
 
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
 from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import Publisher, QueueFullError, UnconfirmedError
+from runtime.backends.rabbitmq_publisher import Publisher, UnconfirmedError
 from runtime.errors import OursError, OverloadedError, UnavailableError
+from runtime.messages import Job
 from runtime.ports import SystemClock
 from runtime.testing.async_queue import async_job
 from runtime.testing.queue import ok_outcome, sample_job
@@ -25,7 +26,7 @@ from runtime.tls.local_ca import LocalCa, local_names
 from sandbox.api import OutcomeKind
 from tests.harness.program import free_port
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
+from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue, waiting
 from tests.harness.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -234,23 +235,6 @@ async def test_a_job_that_cannot_go_back_now_goes_back_later(
     await again.acknowledge()
 
 
-async def test_a_job_goes_back_into_a_full_queue(
-    queue: RabbitMqQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = async_job()
-    await queue.enqueue(job)
-    delivery = await queue.take_async()
-
-    async def full(self: Publisher, *arguments: Any, **named: Any) -> None:
-        raise QueueFullError("full")
-
-    monkeypatch.setattr(Publisher, "publish", full)
-    await delivery.hand_back()
-    again = await asyncio.wait_for(queue.take_async(), 10)
-    assert again.job == job
-    await again.acknowledge()
-
-
 @pytest.mark.parametrize("failure", [OverloadedError("an alarm"), UnconfirmedError("unsure")])
 async def test_a_call_that_cannot_go_back_has_an_answer(
     queue: RabbitMqQueue, monkeypatch: pytest.MonkeyPatch, failure: OursError
@@ -275,27 +259,45 @@ async def test_a_call_that_cannot_go_back_has_an_answer(
         assert (await call).ok
 
 
+async def lose_twice(options: RabbitMqOptions, job: Job) -> None:
+    """Two workers end with that job in their hands."""
+    for _ in range(2):
+        queue = rabbitmq_queue(options)
+        async with queue.open():
+            assert (await asyncio.wait_for(queue.take_async(), 10)).job == job
+
+
 async def test_what_was_delivered_too_often_is_given_up_and_can_be_taken(
     rabbitmq: RabbitMq,
 ) -> None:
     options = new_options(rabbitmq.url, delivery_limit=1, **FAST)
+    job = async_job()
     try:
-        job = async_job()
-        for number in range(2):
-            queue = rabbitmq_queue(options)
-            async with queue.open():
-                if number == 0:
-                    await queue.enqueue(job)
-                assert (await asyncio.wait_for(queue.take_async(), 10)).job == job
+        queue = rabbitmq_queue(options)
+        async with queue.open():
+            await queue.enqueue(job)
+        await lose_twice(options, job)
         queue = rabbitmq_queue(options)
         async with queue.open():
             dead = await asyncio.wait_for(queue.take_dead(), 10)
-            assert dead.job == job
+            assert (dead.job, dead.restarts) == (job, 0)
             await dead.postpone(1.0)
+            again = await asyncio.wait_for(queue.take_dead(), 15)
+            assert (again.job, again.restarts) == (job, 0)
+            await again.hand_back()
             again = await asyncio.wait_for(queue.take_dead(), 10)
-            assert again.job == job
-            await again.acknowledge()
-            assert queue.counts["gave_up"] == 2
+            assert queue.counts["gave_up"] == 3
+            await again.restart()
+            restarted = await asyncio.wait_for(queue.take_async(), 10)
+            await restarted.postpone(1.0)  # what was counted goes with it
+            while not await waiting(queue, queue.topology.due(job.space_id)):
+                await asyncio.sleep(0.05)
+        await lose_twice(options, job)
+        queue = rabbitmq_queue(options)
+        async with queue.open():
+            dead = await asyncio.wait_for(queue.take_dead(), 10)
+            assert (dead.job, dead.restarts) == (job, 1)
+            await dead.acknowledge()
     finally:
         await delete_queues(options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -208,6 +209,8 @@ class Bench:
             clock=self.clock,
             refresh=self.async_calls.refresh,
             keep_s=1e12,  # ids are made by the real clock
+            backlog=self.queue.async_backlog,
+            sleep=lambda _: asyncio.sleep(0),
         )
         self.egress = EgressService(
             editor=self.editor, clock=self.clock, limits=egress_limits(self.settings)

@@ -141,6 +141,36 @@ def test_a_database_that_takes_no_connection_is_a_problem(shell: Shell) -> None:
     assert "pw" not in finding["text"]
 
 
+def test_a_broker_that_takes_no_connection_is_a_problem(shell: Shell) -> None:
+    assert findings(shell)["queue"]["state"] == "ok"
+    shell.environ["YUNHAN_QUEUE_URL"] = f"amqp://u:secret@{free_address()}/"
+    finding = findings(shell)["queue"]
+    assert finding["state"] == "problem"
+    assert "YUNHAN_QUEUE_URL" in finding["next_step"]
+    assert "secret" not in str(finding)
+
+
+def test_what_a_broker_was_not_asked_is_said(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        shell.environ["YUNHAN_QUEUE_URL"] = f"amqp://u@127.0.0.1:{broker.getsockname()[1]}/"
+        finding = findings(shell)["queue"]
+    assert finding["state"] == "ok"
+    assert "consumer_timeout was not asked" in finding["details"][0]
+    assert "1800 s" in finding["details"][0]
+
+
+def test_a_part_that_does_not_work_is_a_problem(
+    shell: Shell, fake: FakeManagement, walls: list[str]
+) -> None:
+    shell.announce(fake.endpoint)
+    problem = {"Part": "intake", "Text": "no connection to RabbitMQ"}
+    described = {"Rung": "bubblewrap", "Isolates": True, "Problems": [problem]}
+    fake.answers["YunhanDescribeServer"] = described
+    finding = findings(shell)["program"]
+    assert finding["state"] == "problem"
+    assert finding["details"] == ["intake: no connection to RabbitMQ"]
+
+
 def test_a_node_executable_that_does_not_run_is_a_problem(shell: Shell) -> None:
     shell.environ["YUNHAN_NODE_PATHS"] = "20=/nowhere/node"
     finding = findings(shell)["node"]

@@ -56,6 +56,8 @@ SOUND: dict[str, Any] = {
     "Dropped": 0,
     "Missing": [],
     "MissingCount": 0,
+    "Queued": [],
+    "QueuedCount": 0,
     "Unended": [],
     "UnendedCount": 0,
     "Double": [],
@@ -267,6 +269,8 @@ def test_a_log_of_accepted_jobs_is_compared_part_by_part(
             "Accepted": len(ids),
             "Missing": lost,
             "MissingCount": len(lost),
+            "Queued": [job_id for job_id in ids if job_id == "e"],
+            "QueuedCount": ids.count("e"),
         }
 
     fake.answers["YunhanCheckLedger"] = check
@@ -281,6 +285,7 @@ def test_a_log_of_accepted_jobs_is_compared_part_by_part(
     assert len(fake.asked("YunhanCheckLedger")) == 3
     result = shell.run("ledger", "check", "--accepted", str(log))
     assert "1 are missing:\n  b\n" in result.stdout
+    assert "1 wait in the queue:\n  e\n" in result.stdout
     assert "NOT sound" in result.stderr
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import MalformedMessageError
-from runtime.job_codec import VERSION, decode_job, decode_outcome, encode_job, encode_outcome
+from runtime.job_codec import (
+    STORED_VERSION,
+    VERSION,
+    decode_job,
+    decode_outcome,
+    encode_job,
+    encode_outcome,
+    split,
+)
 from runtime.messages import (
     AsyncTerms,
     Bill,
@@ -23,6 +31,7 @@ from runtime.messages import (
     Outcome,
     Principal,
     Source,
+    StoredBytes,
 )
 from sandbox.api import EgressRules, Fault, OutcomeKind
 
@@ -30,6 +39,8 @@ texts = st.text(max_size=20)
 maybe_texts = st.none() | texts
 integers = st.integers(-(2**63) + 1, 2**63 - 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+stored = st.builds(StoredBytes, key=texts, size=integers, digest=texts)
 
 _JOB_FIELDS: dict[str, Any] = {
     "job_id": texts,
@@ -68,6 +79,7 @@ _JOB_FIELDS: dict[str, Any] = {
         idempotency_key=maybe_texts,
         replay_of=maybe_texts,
     ),
+    "args_stored": st.none() | stored,
 }
 jobs = st.builds(Job, **_JOB_FIELDS)
 bills = st.builds(
@@ -84,18 +96,28 @@ bills = st.builds(
     egress_bytes=st.none() | integers,
     calls=st.none() | st.dictionaries(st.sampled_from(CallKind), integers),
 )
-outcomes = st.builds(
-    Outcome,
-    request_id=texts,
-    kind=st.just(OutcomeKind.OK),
-    value=st.binary(min_size=1, max_size=100),
-    bill=bills,
-) | st.builds(
-    Outcome,
-    request_id=texts,
-    kind=st.sampled_from([kind for kind in OutcomeKind if kind is not OutcomeKind.OK]),
-    fault=st.builds(Fault, name=texts, message=texts, code=maybe_texts, stack=texts),
-    bill=bills,
+outcomes = (
+    st.builds(
+        Outcome,
+        request_id=texts,
+        kind=st.just(OutcomeKind.OK),
+        value=st.binary(min_size=1, max_size=100),
+        bill=bills,
+    )
+    | st.builds(
+        Outcome,
+        request_id=texts,
+        kind=st.just(OutcomeKind.OK),
+        bill=bills,
+        value_stored=stored,
+    )
+    | st.builds(
+        Outcome,
+        request_id=texts,
+        kind=st.sampled_from([kind for kind in OutcomeKind if kind is not OutcomeKind.OK]),
+        fault=st.builds(Fault, name=texts, message=texts, code=maybe_texts, stack=texts),
+        bill=bills,
+    )
 )
 
 JOB = Job(
@@ -120,6 +142,31 @@ def test_a_job_comes_back_as_it_was(job: Job) -> None:
 @given(outcomes)
 def test_an_outcome_comes_back_as_it_was(outcome: Outcome) -> None:
     assert decode_outcome(encode_outcome(outcome)) == outcome
+
+
+@given(jobs)
+def test_a_head_alone_is_a_brief_job(job: Job) -> None:
+    head, payload = split(encode_job(job))
+    assert head + payload == encode_job(job)
+    assert decode_job(head, brief=True) == replace(job, args=b"", env_sealed=b"")
+
+
+@given(outcomes)
+def test_a_head_alone_is_a_brief_outcome(outcome: Outcome) -> None:
+    head, value = split(encode_outcome(outcome))
+    assert value == (outcome.value or b"")
+    assert decode_outcome(head, brief=True) == replace(outcome, value=None)
+
+
+def test_only_what_older_programs_would_misunderstand_has_the_newer_version() -> None:
+    where = StoredBytes(key="jobs/s/j/args", size=9, digest="0" * 64)
+    assert encode_job(JOB)[2] == encode_outcome(OUTCOME)[2] == VERSION
+    encoded = encode_job(replace(JOB, args=b"", args_stored=where))
+    assert encoded[2] == STORED_VERSION
+    with pytest.raises(MalformedMessageError, match="do not go together"):
+        decode_job(encoded[:2] + bytes((VERSION,)) + encoded[3:])
+    with pytest.raises(MalformedMessageError, match="do not go together"):
+        decode_job(encode_job(JOB)[:2] + bytes((STORED_VERSION,)) + encode_job(JOB)[3:])
 
 
 def test_payloads_travel_untouched() -> None:
@@ -162,8 +209,8 @@ def test_unknown_header_fields_are_ignored() -> None:
 
 def test_an_unknown_version_is_refused() -> None:
     encoded = bytearray(encode_job(JOB))
-    encoded[2] = VERSION + 1
-    with pytest.raises(MalformedMessageError, match=f"version {VERSION + 1}"):
+    encoded[2] = STORED_VERSION + 1
+    with pytest.raises(MalformedMessageError, match=f"version {STORED_VERSION + 1}"):
         decode_job(bytes(encoded))
 
 

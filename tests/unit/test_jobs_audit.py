@@ -39,6 +39,7 @@ SUCCEEDED = LedgerEntry(
     attempts=(LOST, attempt(2, OutcomeKind.OK)),
     outcome=ends(replace(JOB, request_id="r2"), OutcomeKind.OK),
     ended_ms=NOW,
+    ends=1,
 )
 FAILED = replace(
     SUCCEEDED,
@@ -49,7 +50,7 @@ FAILED = replace(
 DEAD = replace(
     FAILED, state=JobState.DEAD, attempts=(LOST,), outcome=ends(JOB, OutcomeKind.WORKER_LOST)
 )
-CANCELLED = replace(QUEUED, state=JobState.CANCELLED, ended_ms=NOW)
+CANCELLED = replace(QUEUED, state=JobState.CANCELLED, ended_ms=NOW, ends=1)
 
 
 @pytest.mark.parametrize(

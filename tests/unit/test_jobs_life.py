@@ -258,6 +258,7 @@ class LifeOfJobs(RuleBasedStateMachine):
                 self.stage.clock.advance(70)
                 self.sweep()
                 while self.stage.queue.jobs:
+                    self.stage.clock.advance(self.stage.queue.jobs[0][1])
                     self.deliver(0, again=False)
                     self.end(0, OutcomeKind.SANDBOX_LOST)
                     self.renew()

@@ -38,6 +38,8 @@ def queries(stage: Stage) -> JobQueries:
         clock=stage.clock,
         refresh=refresh,
         keep_s=1e12,
+        backlog=stage.queue.async_backlog,
+        sleep=stage.sleep,
     )
 
 

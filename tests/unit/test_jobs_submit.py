@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
-from runtime.errors import OursError, OverloadedError, UnavailableError
+from runtime.errors import (
+    KeyReusedError,
+    LineFullError,
+    OursError,
+    OverloadedError,
+    UnavailableError,
+)
 from runtime.job_ids import JobIds
-from runtime.jobs.submit import AsyncSubmitter, asynchronous
+from runtime.jobs.fingerprints import fingerprint
+from runtime.jobs.submit import Accepted, AsyncSubmitter, asynchronous
 from runtime.jobs.sweeper import Swept
-from runtime.messages import AsyncTerms, JobState
+from runtime.messages import AsyncTerms, Job, JobState, Source
 from runtime.ports import LedgerQuery
 from runtime.testing.queue import sample_job
-from tests.harness.async_jobs import BrokenLedger, Stage, job_now, sweeper_of
+from tests.harness.async_jobs import BrokenLedger, ListQueue, Stage, job_now, sweeper_of
 
 REFUSALS = pytest.mark.parametrize("refusal", [OverloadedError("full"), UnavailableError("away")])
 
@@ -115,3 +124,80 @@ async def test_concurrent_calls_with_one_key_make_one_job() -> None:
     assert [answer.first for answer in answers].count(True) == 1
     assert len({answer.job_id for answer in answers}) == 1
     assert len(stage.queue.jobs) == 1
+
+
+class FullForOne(ListQueue):
+    """The line of space mp-1 is full."""
+
+    async def enqueue(self, job: Job, *, delay_s: float = 0.0) -> None:
+        if job.space_id == "mp-1":
+            raise LineFullError("full")
+        await super().enqueue(job, delay_s=delay_s)
+
+
+async def test_full_line_of_one_space_holds_off_no_other() -> None:
+    stage = Stage()
+    stage.queue = FullForOne()
+    submitter = submitter_of(stage)
+    await submitter.submit(job_now(stage.clock, idempotency_key="k"))
+    with pytest.raises(OverloadedError):
+        await submitter.submit(job_now(stage.clock, idempotency_key="k2"))
+    other = job_now(stage.clock, "mp-2", idempotency_key="k")
+    assert (await submitter.submit(other)).first
+    assert stage.queue.jobs == [(other, 0.0)]
+
+
+async def test_line_that_stays_full_gets_fewer_and_fewer_jobs() -> None:
+    stage = Stage()
+    stage.queue = FullForOne()
+    submitter = submitter_of(stage)
+    accepted = 0
+    for second in range(64):
+        with suppress(OverloadedError):
+            await submitter.submit(job_now(stage.clock, idempotency_key=f"k{second}"))
+            accepted += 1
+        stage.clock.advance(1)
+    assert accepted == 11  # after 1, 2, 4, then every 8 s
+
+
+async def test_key_with_other_arguments_is_refused() -> None:
+    stage = Stage()
+    submitter, ids = submitter_of(stage), JobIds(b"k" * 32)
+    terms = job_now(stage.clock, idempotency_key="k").terms
+    assert terms is not None
+    first = asynchronous(replace(sample_job("mp-1"), args=b"[1]"), ids, terms)
+    await submitter.submit(first)
+    same = asynchronous(replace(sample_job("mp-1"), args=b"[1]"), ids, terms)
+    assert await submitter.submit(same) == Accepted(job_id=first.job_id, first=False)
+    other = asynchronous(replace(sample_job("mp-1"), args=b"[2]"), ids, terms)
+    with pytest.raises(KeyReusedError, match=first.job_id):
+        await submitter.submit(other)
+    assert len(stage.queue.jobs) == 1
+
+
+def test_requests_to_a_trigger_are_the_same_whatever_their_headers_say() -> None:
+    args = b'{"path":"/a","httpMethod":"POST","headers":{"date":"%s"},"body":"%s"}'
+    prints = [
+        fingerprint(replace(sample_job(), source=Source.HTTP, args=args % each))
+        for each in ((b"1", b"x"), (b"2", b"x"), (b"1", b"y"))
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+async def test_what_the_queue_confirmed_is_not_enqueued_again_soon() -> None:
+    stage = Stage()
+    await submitter_of(stage).submit(job_now(stage.clock, idempotency_key="k"))
+    sweeper = sweeper_of(stage)
+    for gone_s, enqueued in ((1799, 0), (31, 1), (1799, 0), (31, 1)):
+        stage.clock.advance(gone_s)
+        assert (await sweeper.sweep()).enqueued == enqueued
+
+
+async def test_jobs_of_a_queue_that_keeps_none_are_enqueued_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    monkeypatch.setattr(ListQueue, "keeps_jobs", False)
+    await submitter_of(stage).submit(job_now(stage.clock, idempotency_key="k"))
+    stage.clock.advance(30)
+    assert (await sweeper_of(stage).sweep()).enqueued == 1

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from runtime.errors import OverloadedError, UnavailableError
+from runtime.errors import LineFullError, OverloadedError, UnavailableError
 from runtime.jobs.sweeper import Swept
 from runtime.messages import Job, JobState
 from runtime.ports import Claim
 from sandbox.api import OutcomeKind
-from tests.harness.async_jobs import WIDE, BrokenLedger, Stage, job_now, sweeper_of
+from tests.harness.async_jobs import WIDE, BrokenLedger, ListQueue, Stage, job_now, sweeper_of
 
 
 async def lose(stage: Stage, job: Job) -> None:
@@ -86,6 +86,27 @@ async def test_queue_that_refuses_ends_the_batch_and_a_later_sweep_tries_again(
     stage.queue.refusal = None
     stage.clock.advance(30)
     assert await sweeper.sweep() == Swept(enqueued=3)
+
+
+async def test_full_line_of_one_space_stops_the_recovery_of_no_other() -> None:
+    class FullForOne(ListQueue):
+        tries = 0
+
+        async def enqueue(self, job: Job, *, delay_s: float = 0.0) -> None:
+            if job.space_id == "mp-1":
+                self.tries += 1
+                raise LineFullError("full")
+            await super().enqueue(job, delay_s=delay_s)
+
+    stage = Stage()
+    stage.queue = queue = FullForOne()
+    for _ in range(3):
+        await stage.ledger.accept(job_now(stage.clock), now_ms=stage.clock.now_ms())
+    other = job_now(stage.clock, "mp-2")
+    await stage.ledger.accept(other, now_ms=stage.clock.now_ms())
+    stage.clock.advance(30)
+    assert await sweeper_of(stage).sweep() == Swept(enqueued=1, left=3)
+    assert (queue.jobs, queue.tries) == ([(other, 0.0)], 1)
 
 
 async def test_batches_are_bounded() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backends.rabbitmq_intake import Line
+from runtime.backends.rabbitmq_consumer import Line
 from runtime.backends.rabbitmq_options import (
     BrokerSetupError,
     RabbitMqOptions,
@@ -48,8 +48,8 @@ def test_a_delay_is_never_shorter_than_asked_for(delay_s: float) -> None:
     topology = Topology(RabbitMqOptions(url="amqp://broker"))
     waited, hops, left = 0.0, 0, delay_s
     while left > 0:
-        exchange, left = topology.delay(left)
-        waited += int(exchange.rpartition(".")[2])
+        key, left = topology.delay("mp-1", left)
+        waited += int(key.rpartition(".")[2])
         hops += 1
     assert delay_s <= waited <= max(1.0, 5 * delay_s)
     assert hops <= 1 + delay_s // 900
@@ -66,6 +66,7 @@ def test_a_space_keeps_its_shard() -> None:
 class Waiting:
     def __init__(self, space_id: str, number: int) -> None:
         self.space_id = space_id
+        self.rank = 0
         self.number = number
 
     async def give_back(self) -> None: ...

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from runtime.backends.control_memory import ControlMemory
+from runtime.backends.files_object import LocalFileStore
 from runtime.backends.ledger_memory import LedgerMemory
 from runtime.errors import (
     CallerError,
@@ -20,6 +22,7 @@ from runtime.errors import (
 from runtime.job_codec import decode_job, encode_job
 from runtime.job_ids import JobIds
 from runtime.jobs.attempt import RunStop
+from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
 from runtime.jobs.submit import AsyncSubmitter
 from runtime.messages import (
     AsyncConfig,
@@ -46,7 +49,7 @@ from runtime.services.invoke import JobFactory
 from runtime.services.space_keys import client_secret_context
 from runtime.slots import Slots
 from runtime.trigger.paths import TriggerMatch
-from sandbox.api import INHERITED, Fault, OutcomeKind
+from sandbox.api import INHERITED, Blame, OutcomeKind
 from tests.harness.async_jobs import ListQueue, Stage, ToldExecutor, job_now, told
 from tests.harness.clock import FakeClock
 
@@ -144,14 +147,14 @@ class Stand:
         found: dict[str, Any] = orjson.loads(answer)
         return found
 
-    def at_claim(self, kind: OutcomeKind = OutcomeKind.OK, **limits: int) -> AtClaim:
-        self.executor = ToldExecutor(told(kind))
+    def at_claim(self, files: JobFiles = EVERYTHING_INLINE) -> AtClaim:
+        self.executor = ToldExecutor(told(OutcomeKind.OK))
         return AtClaim(
             executor=self.executor,
             directory=self.directory,
             records=self.records,
             clock=self.clock,
-            result_max_bytes=limits.get("result_max_bytes", 100),
+            files=files,
         )
 
 
@@ -265,11 +268,18 @@ async def test_a_function_gets_the_id_of_its_job(stand: Stand) -> None:
 
 async def test_a_functions_key_is_its_spaces(stand: Stand) -> None:
     parent = await stand.submit()
-    params = {"functionTarget": "f", "async": True, "idempotencyKey": "k"}
+    params = {
+        "functionTarget": "f",
+        "functionArgs": {"a": 1},
+        "async": True,
+        "idempotencyKey": "k",
+    }
     first = (await stand.invoke(parent, params))["data"]["jobId"]
     assert (await stand.invoke(parent, params))["data"]["jobId"] == first
     assert stand.job.job_id == first
     await stand.submit("k")
+    other = await stand.invoke(parent, {**params, "functionArgs": {"other": 1}})
+    assert other["error"]["code"] == "IdempotencyKeyReused"
     assert stand.job.job_id == first
     key: object
     for key in (1, "a b", {}):
@@ -296,6 +306,10 @@ async def test_errors_of_functions_have_their_codes(stand: Stand) -> None:
     stand.queue.refusal = OverloadedError("full")
     answer = await stand.invoke(parent, {"functionTarget": "f", "async": True})
     assert answer["error"]["code"] == "Throttling.Api.Concurrency"
+    request_id = answer["requestId"]
+    assert answer["error"]["message"] == (
+        f"the server is busy; try again in a moment (request {request_id})"
+    )
 
 
 async def test_a_replay_runs_the_code_of_now_and_stays_who_it_was(stand: Stand) -> None:
@@ -363,16 +377,52 @@ async def test_jobs_of_a_paused_space_wait(stand: Stand) -> None:
     assert await at_claim.may_start(job)  # so that it ends
 
 
-async def test_a_long_result_is_refused_with_its_bound(stand: Stand) -> None:
+class Away(LocalFileStore):
+    """Does not answer."""
+
+    async def size(self, key: str) -> int | None:
+        raise UnavailableError("the file store is away")
+
+
+async def test_large_arguments_come_from_the_file_store(stand: Stand, tmp_path: Path) -> None:
+    files = JobFiles(LocalFileStore(tmp_path / "files"), inline_max_bytes=3, spool=tmp_path)
     job = await stand.submit()
-    assert (await run(stand, job, stand.at_claim(result_max_bytes=1))).ok
-    outcome = await run(stand, job, stand.at_claim(result_max_bytes=0))
-    assert outcome.kind is OutcomeKind.RESULT_TOO_LARGE
-    assert outcome.value is None
-    assert isinstance(outcome.fault, Fault)
-    assert "1 bytes; of an asynchronous job at most 0" in outcome.fault.message
-    failed = await run(stand, job, stand.at_claim(OutcomeKind.TIMEOUT))
-    assert failed.kind is OutcomeKind.TIMEOUT
+    small = await files.put_args(job)
+    assert small.args == b""
+    at_claim = stand.at_claim(files)
+    assert await at_claim.may_start(small)
+    assert (await run(stand, small, at_claim)).ok
+    assert stand.executor.jobs == [job]
+
+
+async def test_lost_arguments_are_our_fault_and_are_tried_again(
+    stand: Stand, tmp_path: Path
+) -> None:
+    files = JobFiles(LocalFileStore(tmp_path / "files"), inline_max_bytes=3, spool=tmp_path)
+    job = await files.put_args(await stand.submit())
+    await files.remove_args(job)
+    at_claim = stand.at_claim(files)
+    assert await at_claim.may_start(job)
+    outcome = await run(stand, job, at_claim)
+    assert (outcome.kind, outcome.blame) == (OutcomeKind.SANDBOX_LOST, Blame.OURS)
+    assert outcome.fault is not None
+    assert outcome.fault.code == "JobBytesMissing"
+    assert job.job_id in outcome.fault.message
+    assert stand.executor.jobs == []
+    [record] = stand.records
+    assert (record.request_id, record.kind) == (job.request_id, OutcomeKind.SANDBOX_LOST)
+
+
+async def test_a_file_store_that_is_away_costs_no_attempt(stand: Stand, tmp_path: Path) -> None:
+    store = Away(tmp_path / "files")
+    files = JobFiles(store, inline_max_bytes=3, spool=tmp_path)
+    at_claim = stand.at_claim(files)
+    stage = Stage(told(OutcomeKind.OK))
+    stage.runner._may_start = at_claim.may_start
+    job = await files.put_args(job_now(stage.clock, SPACE_ID))
+    delivery = await stage.deliver(job)
+    assert (delivery.told, delivery.delay_s) == (["postponed"], 5.0)
+    assert await stage.ledger.read(job.job_id) is None
 
 
 def test_states_are_those_of_the_command_line() -> None:

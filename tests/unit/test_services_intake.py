@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from runtime.errors import (
     CallerError,
     InvalidParameterError,
+    KeyReusedError,
     NotFoundError,
     OursError,
     OverloadedError,
+    RateExceededError,
     UnavailableError,
 )
 from runtime.intake.refusals import Reason
@@ -26,6 +29,7 @@ from runtime.jobs.submit import Accepted
 from runtime.messages import Source
 from runtime.ports import Intake, IntakeDelivery, IntakeMessage
 from runtime.services.intake import IntakeLimits, IntakeService
+from runtime.services.intake_places import IntakePlaces
 from tests.harness.clock import FakeClock
 
 
@@ -50,6 +54,8 @@ class ToldDelivery(IntakeDelivery):
         self.message = message
         self.ends: list[str] = []
         self.refusals: list[OursError] = []
+        self.undelayed: OursError | None = None
+        """Why it cannot be delayed."""
 
     async def accept(self) -> None:
         self.ends.append("accepted")
@@ -60,6 +66,11 @@ class ToldDelivery(IntakeDelivery):
         assert detail
         self.ends.append(f"refused: {reason}")
 
+    async def delay(self, *, refused: bool) -> None:
+        if self.undelayed is not None:
+            raise self.undelayed
+        self.ends.append("delayed, refused" if refused else "delayed")
+
     async def put_back(self) -> None:
         self.ends.append("put back")
 
@@ -68,12 +79,18 @@ class ListIntake(Intake):
     def __init__(self, deliveries: list[ToldDelivery]) -> None:
         self.deliveries = deliveries
         self.stopped = False
+        self.closed = False
+        self.waits = False
+        """At the end, instead of an error."""
 
     def open(self) -> object:  # type: ignore[override]
         raise NotImplementedError
 
     async def take(self) -> IntakeDelivery:
         if not self.deliveries:
+            self.closed = True
+            if self.waits:
+                await asyncio.Event().wait()
             raise UnavailableError("closed")
         return self.deliveries.pop(0)
 
@@ -91,6 +108,8 @@ class ToldCalls:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.errors: list[Exception] = []
+        self.full: str | None = None
+        """A space whose jobs are refused."""
         self.jobs: dict[object, str] = {}
 
     async def submit(
@@ -105,6 +124,8 @@ class ToldCalls:
     ) -> Accepted:
         if self.errors:
             raise self.errors.pop(0)
+        if space_id == self.full:
+            raise OverloadedError("full")
         self.asked.append(
             {"space": space_id, "args": args, "source": source, "key": idempotency_key}
         )
@@ -125,7 +146,7 @@ class Stage:
             calls=self.calls,
             users=read_users("shop=mp-1;other=mp-2;ops=*"),
             clock=self.clock,
-            limits=IntakeLimits(in_hand_max=3),
+            limits=IntakeLimits(in_hand_max=8, tries_max=3, rounds_max=5),
             random=lambda: 1.0,
             sleep=self.sleep,
         )
@@ -136,8 +157,11 @@ class Stage:
         if self.on_sleep is not None:
             await self.on_sleep()
 
-    async def handle(self, message: IntakeMessage) -> list[str]:
+    async def handle(
+        self, message: IntakeMessage, *, undelayed: OursError | None = None
+    ) -> list[str]:
         delivery = ToldDelivery(message)
+        delivery.undelayed = undelayed
         await self.service.handle(delivery)
         return delivery.ends
 
@@ -191,6 +215,7 @@ async def test_what_can_never_be_a_job_is_a_dead_letter(
         (NotFoundError("FunctionNotDeployed", "no code"), Reason.NOT_RUNNABLE),
         (NotFoundError("InvalidSpace.NotInService", "paused"), Reason.NOT_RUNNABLE),
         (CallerError("Anything", "else"), Reason.NOT_RUNNABLE),
+        (KeyReusedError("job-1"), Reason.KEY_REUSED),
         (
             InvalidParameterError("args", "long", code="RequestContentLength.Exceeded"),
             Reason.TOO_LARGE,
@@ -235,9 +260,75 @@ async def test_a_full_queue_is_waited_for(stage: Stage) -> None:
     assert stage.service.counts["held"] == 3
 
 
-async def test_what_cannot_be_accepted_for_long_goes_back(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (OverloadedError("full"), "delayed, refused"),
+        (RateExceededError("too fast"), "delayed"),
+        (UnavailableError("down"), "delayed"),
+    ],
+)
+async def test_what_cannot_be_accepted_in_a_moment_is_delayed(
+    stage: Stage, error: OursError, end: str
+) -> None:
+    """Only refusals for too many jobs count."""
+    stage.calls.errors = [error for _ in range(100)]
+    assert await stage.handle(message()) == [end]
+    assert 2 <= sum(stage.slept) <= 5
+    assert stage.service.gauges()["intake_delayed_total"] == 1
+
+
+async def test_one_full_space_holds_a_quarter_of_the_hands(stage: Stage) -> None:
+    """Others are served meanwhile, and what finds no place is delayed after its first try."""
+
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    stage.on_sleep = for_ever
+    stage.calls.full = "mp-1"
+    full = [ToldDelivery(message()) for _ in range(20)]
+    other = ToldDelivery(message({"space": "mp-2", "function": "hello"}, user_id="other"))
+    stage.intake.deliveries = [*full, other]
+    stage.intake.waits = True
+    serving = asyncio.create_task(stage.service.run())
+    async with asyncio.timeout(10):
+        while not stage.intake.closed:
+            await asyncio.sleep(0)
+    assert other.ends == ["accepted"]
+    assert [delivery.ends for delivery in full].count([]) == 2
+    assert [delivery.ends for delivery in full].count(["delayed, refused"]) == 18
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_full_spaces_hold_half_of_the_hands(stage: Stage) -> None:
+    places = IntakePlaces(8)
+    with ExitStack() as held:
+        asked = [held.enter_context(places.of(space)) for space in "aaabbbccc"]
+        assert asked == [True, True, False, True, True, False, False, False, False]
+    with places.of("c") as free:
+        assert free
+
+
+@pytest.mark.parametrize(
+    ("refusals", "rounds", "error", "end"),
+    [
+        (2, 2, OverloadedError("full"), "delayed, refused"),
+        (3, 3, OverloadedError("full"), "refused: overloaded"),
+        (3, 3, UnavailableError("down"), "delayed"),
+        (0, 5, UnavailableError("down"), "refused: internal"),
+    ],
+)
+async def test_delays_are_bounded(
+    stage: Stage, refusals: int, rounds: int, error: OursError, end: str
+) -> None:
+    stage.calls.errors = [error for _ in range(100)]
+    assert await stage.handle(message(refusals=refusals, rounds=rounds)) == [end]
+
+
+async def test_what_cannot_be_delayed_either_goes_back_after_long(stage: Stage) -> None:
     stage.calls.errors = [OverloadedError("full") for _ in range(100)]
-    assert await stage.handle(message()) == ["put back"]
+    assert await stage.handle(message(), undelayed=OverloadedError("alarm")) == ["put back"]
     assert max(stage.slept) <= 5
     assert 60 <= sum(stage.slept) <= 75
     assert stage.service.counts["put_back"] == 1
@@ -263,7 +354,7 @@ async def test_one_bad_message_does_not_end_the_others(stage: Stage) -> None:
     deliveries = [ToldDelivery(message(b"\xff" * n)) for n in range(10)]
     deliveries[5] = ToldDelivery(message())
     stage.intake.deliveries = list(deliveries)
-    with pytest.RaisesGroup(*[pytest.RaisesExc(UnavailableError)] * 3):
+    with pytest.RaisesGroup(*[pytest.RaisesExc(UnavailableError)] * 8):
         await stage.service.run()
     assert [delivery.ends for delivery in deliveries] == [
         ["accepted"] if n == 5 else ["refused: malformed"] for n in range(10)

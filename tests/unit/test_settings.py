@@ -198,9 +198,9 @@ def test_every_setting_is_documented_and_numbers_carry_their_unit(name: str) -> 
     assert info.description
     unit = unit_of(info)
     assert unit
-    for ending, expected in (("_s", "s"), ("_bytes", "bytes"), ("_mb", "MB"), ("_days", "days")):
-        if name.endswith(ending):
-            assert unit == expected
+    units = {"_per_s": "1/s", "_s": "s", "_bytes": "bytes", "_mb": "MB", "_days": "days"}
+    expected = next((units[ending] for ending in units if name.endswith(ending)), unit)
+    assert unit == expected
 
 
 def test_settings_are_frozen() -> None:

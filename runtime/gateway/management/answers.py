@@ -13,7 +13,14 @@ from typing import Any
 
 from aiohttp import web
 
-from runtime.errors import CallerError, NotFoundError, OursError, YunhanError
+from runtime.errors import (
+    CallerError,
+    KeyReusedError,
+    NotFoundError,
+    OursError,
+    RateExceededError,
+    YunhanError,
+)
 from sandbox.json_text import write_json
 
 REQUEST_ID_HEADER = "request-id"
@@ -73,8 +80,12 @@ def whole(number: float | None) -> int:
 def _status(error: YunhanError) -> int:
     if isinstance(error, NotFoundError):
         return 404
+    if isinstance(error, KeyReusedError):
+        return 409
     if isinstance(error, CallerError):
         return 400
+    if isinstance(error, RateExceededError):
+        return 429
     if isinstance(error, OursError) and error.retry_after_s is not None:
         return 503
     return 500

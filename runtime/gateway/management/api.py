@@ -8,7 +8,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from runtime.errors import CallerError, NotFoundError, YunhanError
+from runtime.errors import (
+    CallerError,
+    NotFoundError,
+    OursError,
+    OverloadedError,
+    YunhanError,
+)
 from runtime.gateway.bodies import BodyTooLargeError, read_body
 from runtime.gateway.management.answers import ApiError, failure, internal_error, success
 from runtime.gateway.management.authentication import Authenticator, RawRequest
@@ -16,6 +22,7 @@ from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.management.parameters import Parameters
 from runtime.gateway.management.registry import ACTIONS
 from runtime.ids import new_management_request_id
+from runtime.services.sdk_errors import told_to_strangers
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +47,15 @@ class _ManagementApi:
     async def handle(self, request: web.Request) -> web.Response:
         request_id = new_management_request_id()
         try:
-            answer = await self._answer(await self._read(request), request_id)
+            read = await self._read(request)
+        except OursError as error:  # nobody knows yet who asks
+            _log.info("management_request_refused", reason=error.message, request_id=request_id)
+            told = OverloadedError(told_to_strangers(error, request_id))
+            return failure(told, request_id=request_id, host=request.host)
+        except (YunhanError, ApiError) as error:
+            return failure(error, request_id=request_id, host=request.host)
+        try:
+            answer = await self._answer(read, request_id)
         except (YunhanError, ApiError) as error:
             return failure(error, request_id=request_id, host=request.host)
         except Exception:  # noqa: BLE001 - a bug answers 500 and is logged, the server goes on

@@ -35,6 +35,8 @@ class ServerFacts:
     node_majors: Sequence[int]
     """Those that every worker has."""
     workers: Sequence[WorkerFacts] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """What does not work at the program that was asked, by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

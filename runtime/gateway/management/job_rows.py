@@ -44,6 +44,8 @@ def job_row(view: JobView, space_id: str) -> dict[str, Any]:
         row["Bill"] = bill_row(entry.outcome.bill)
         if entry.outcome.value is not None:
             row["Result"] = entry.outcome.value.decode()
+        if view.result_problem is not None:
+            row["ResultProblem"] = view.result_problem
     return row
 
 

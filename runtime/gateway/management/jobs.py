@@ -21,7 +21,6 @@ from runtime.ports import LedgerQuery
 from runtime.services.async_terms import read_key
 
 _PAGE_SIZE_MAX = 100
-"""Each entry is read with its arguments and its result."""
 _SPACES_PAGE = 1000
 
 _STATES = {state.value.upper(): state for state in JobState}
@@ -87,6 +86,7 @@ async def yunhan_check_ledger(deps: ManagementDeps, parameters: Parameters) -> M
         _query(parameters, space_id),
         accepted=(parameters.text("Accepted") or "").splitlines(),
         tolerance_s=parameters.integer("ToleranceS", lowest=0, highest=86_400) or 0,
+        spaces=_all_spaces(deps) if space_id is None else _one_space(space_id),
     )
     return {
         "Sound": report.sound,
@@ -97,6 +97,8 @@ async def yunhan_check_ledger(deps: ManagementDeps, parameters: Parameters) -> M
         "Dropped": report.dropped,
         "Missing": list(report.missing),
         "MissingCount": report.missing_count,
+        "Queued": list(report.queued),
+        "QueuedCount": report.queued_count,
         "Unended": list(report.unended),
         "UnendedCount": report.unended_count,
         "Double": list(report.double),
@@ -130,6 +132,10 @@ async def _named(deps: ManagementDeps, parameters: Parameters) -> tuple[str, str
     if space_id:
         return space_id, job_id
     return await deps.jobs.space_of(job_id, _all_spaces(deps)), job_id
+
+
+async def _one_space(space_id: str) -> AsyncIterator[str]:
+    yield space_id
 
 
 async def _all_spaces(deps: ManagementDeps) -> AsyncIterator[str]:

@@ -13,8 +13,8 @@ from runtime.settings import describe
 async def yunhan_describe_server(
     deps: ManagementDeps, _parameters: Parameters
 ) -> Mapping[str, Any]:
-    """Version, isolation, workers, and every setting of this program with its value, source and unit; secrets
-    are masked."""
+    """Version, isolation, workers, what does not work, and every setting of this program with its value,
+    source and unit; secrets are masked."""
     server = await deps.server()
     return {
         "Version": server.version,
@@ -31,6 +31,9 @@ async def yunhan_describe_server(
                 "Slots": worker.slots,
             }
             for worker in server.workers
+        ],
+        "Problems": [
+            {"Part": part, "Text": text} for part, text in sorted(server.problems.items())
         ],
         "Settings": [
             {

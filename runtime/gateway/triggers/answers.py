@@ -18,6 +18,7 @@ MESSAGE_MAX_CHARACTERS = 500
 
 _STATUS_OF_CODE = {
     "RequestContentLength.Exceeded": 413,
+    "IdempotencyKeyReused": 409,
     "RequestTimeout": 408,  # the request's own bytes came too slowly
 }
 _STATUS_OF_KIND = {
@@ -33,12 +34,13 @@ def internal_refusal() -> Refusal:
     return Refusal(status=500, code="InternalError", message="the request failed on our side")
 
 
-def refusal_of_error(error: YunhanError) -> Refusal:
+def refusal_of_error(error: YunhanError, request_id: str) -> Refusal:
     """The answer to a request that raised before its function ran."""
     if isinstance(error, RefusedError):
         return error.refusal
     if isinstance(error, OursError):
-        return _try_again(error.code, error.message, error.retry_after_s)
+        message = sdk_errors.told_to_strangers(error, request_id)
+        return _try_again(error.code, message, error.retry_after_s)
     status = 404 if isinstance(error, NotFoundError) else _STATUS_OF_CODE.get(error.code, 400)
     return Refusal(status=status, code=error.code, message=error.message)
 

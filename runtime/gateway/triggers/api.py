@@ -117,7 +117,7 @@ class TriggerApi:
         try:
             answer = await self._answer(request, address, request_id)
         except YunhanError as error:
-            refusal = refusal_of_error(error)
+            refusal = refusal_of_error(error, request_id)
             self.refused += 1
             # What strangers send must not fill the log: it is counted.
             _log.log(
@@ -126,6 +126,7 @@ class TriggerApi:
                 space=address.space_id[:64],
                 status=refusal.status,
                 code=refusal.code,
+                reason=error.message[:500],
                 request_id=request_id,
             )
             answer = refusal_response(refusal, request_id, self._rules(address))

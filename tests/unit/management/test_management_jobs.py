@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import OverloadedError, UnavailableError
+from runtime.errors import OverloadedError, RateExceededError, UnavailableError
 from runtime.messages import JobState, Outcome, Source
 from runtime.ports import Claim, Quota
 from runtime.services.function_async import AsyncChange
@@ -87,8 +87,10 @@ async def test_a_job_is_made_with_the_terms_of_its_function(bench: Bench, call: 
 
 async def test_a_repeated_key_returns_the_first_job(bench: Bench, call: Caller) -> None:
     first = await submit(call, IdempotencyKey="k", Args="1")
-    again = await call("YunhanInvokeAsync", **DEMO, IdempotencyKey="k", Args="2")
+    again = await call("YunhanInvokeAsync", **DEMO, IdempotencyKey="k", Args="1")
     assert (again.body["JobId"], again.body["First"]) == (first, False)
+    other = await call("YunhanInvokeAsync", **DEMO, IdempotencyKey="k", Args="2")
+    assert (other.status, other.code) == (409, "IdempotencyKeyReused")
     assert len(bench.queue.jobs) == 1
     assert await submit(call, IdempotencyKey="other") != first
 
@@ -120,11 +122,29 @@ async def test_a_queue_that_takes_nothing_is_told(bench: Bench, call: Caller) ->
     bench.queue.refusal = OverloadedError("full")
     done = await call("YunhanInvokeAsync", **DEMO)
     assert (done.status, done.code) == (503, "Throttling.Api.Concurrency")
+    assert done.body["Message"] == "full", "operators are told why"
+    bench.queue.refusal = RateExceededError("too fast", retry_after_s=2)
+    done = await call("YunhanInvokeAsync", **DEMO)
+    assert (done.status, done.code) == (429, "Throttling.Api.Concurrency")
     bench.queue.refusal = UnavailableError("away")
     assert (await call("YunhanInvokeAsync", **DEMO)).status == 503
     bench.queue.refusal = None
     bench.async_calls.accepting = False
     assert (await call("YunhanInvokeAsync", **DEMO)).status == 503
+
+
+async def test_who_has_not_shown_a_key_is_told_no_details(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def overloaded(*_: object, **__: object) -> bytes:
+        raise OverloadedError("more than 9 bytes (YUNHAN_BODIES_MAX_BYTES)")
+
+    monkeypatch.setattr("runtime.gateway.management.api.read_body", overloaded)
+    done = await call("YunhanInvokeAsync", **DEMO)
+    assert (done.status, done.code) == (503, "Throttling.Api.Concurrency")
+    assert done.body["Message"] == (
+        f"the server is busy; try again in a moment (request {done.body['RequestId']})"
+    )
 
 
 async def test_a_job_is_shown_from_the_queue_to_its_end(bench: Bench, call: Caller) -> None:

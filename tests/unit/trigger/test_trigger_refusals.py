@@ -65,7 +65,7 @@ def test_exhausted_resources_are_503() -> None:
     assert refusal_of_outcome(outcome, retry_after_s=7) == Refusal(
         status=503,
         code="FunctionResourceExhausted",
-        message="no room",
+        message="the server is busy; try again (request r)",
         headers=(("retry-after", "7"),),
     )
 
@@ -93,8 +93,13 @@ def test_a_success_is_no_refusal() -> None:
 def test_every_error_has_its_answer(
     error: YunhanError, status: int, headers: tuple[tuple[str, str], ...]
 ) -> None:
-    assert refusal_of_error(error) == Refusal(
-        status=status, code=error.code, message=error.message, headers=headers
+    message = error.message
+    if isinstance(error, OverloadedError):
+        message = "the server is busy; try again in a moment (request r)"
+    elif isinstance(error, OursError):
+        message = "the call failed on our side; try again (request r)"
+    assert refusal_of_error(error, "r") == Refusal(
+        status=status, code=error.code, message=message, headers=headers
     )
 
 
@@ -133,7 +138,7 @@ def test_the_table_of_refusals(
     refusal: Refusal, status: int, code: str, headers: tuple[tuple[str, str], ...]
 ) -> None:
     assert (refusal.status, refusal.code, refusal.headers) == (status, code, headers)
-    assert refusal_of_error(RefusedError(refusal)) is refusal
+    assert refusal_of_error(RefusedError(refusal), "r") is refusal
 
 
 def test_what_the_request_named_is_quoted_and_cut() -> None:

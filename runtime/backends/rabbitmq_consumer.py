@@ -7,8 +7,10 @@ is consumed until somebody asks again: a busy worker does not sit on jobs that a
 from __future__ import annotations
 
 import asyncio
+import random
+from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -28,71 +30,97 @@ deleted when somebody made it again at once, and such a consumer would wait for 
 
 
 class Held(Protocol):
-    """What the line and the intake need of a delivery."""
+    """What the line and the consumer need of a delivery."""
 
     @property
     def space_id(self) -> str: ...
+
+    @property
+    def rank(self) -> int:
+        """Those of a lower rank are before others of their space."""
 
     async def give_back(self) -> None:
         """Nobody here started it: somebody else gets it. Never raises but for cancellation."""
 
 
 D = TypeVar("D", bound=Held)
+D_contra = TypeVar("D_contra", contravariant=True)
+
+
+class SetAside(Protocol[D_contra]):
+    """Asked about a delivery; `second`: one of its space waits here. True: it has dealt with it."""
+
+    def __call__(self, delivery: D_contra, /, *, second: bool) -> bool: ...
+
+
+def _keep(_delivery: object, *, second: bool) -> bool:  # noqa: ARG001 - of the signature
+    """Sets nothing aside."""
+    return False
+
+
+def _rank(delivery: Held) -> int:
+    return delivery.rank
 
 
 class Line(Generic[D]):
     """What waits for a taker. Spaces take turns."""
 
     def __init__(self) -> None:
-        self._spaces: OrderedDict[str, deque[D]] = OrderedDict()
+        self._spaces: OrderedDict[str, list[D]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._spaces)
 
     def add(self, delivery: D, *, first: bool = False) -> None:
-        waiting = self._spaces.setdefault(delivery.space_id, deque())
+        waiting = self._spaces.setdefault(delivery.space_id, [])
         if first:
-            waiting.appendleft(delivery)
+            waiting.insert(0, delivery)
             self._spaces.move_to_end(delivery.space_id, last=False)
         else:
-            waiting.append(delivery)
+            insort(waiting, delivery, key=_rank)
 
     def pop(self) -> D | None:
         """The first one of the space whose turn it is; that space then goes to the end."""
         if not self._spaces:
             return None
         space_id, waiting = self._spaces.popitem(last=False)
-        delivery = waiting.popleft()
+        delivery = waiting.pop(0)  # a prefetch's worth, no more
         if waiting:
             self._spaces[space_id] = waiting
         return delivery
+
+    def has(self, space_id: str) -> bool:
+        """Whether one of that space waits here."""
+        return space_id in self._spaces
 
     def clear(self) -> None:
         self._spaces.clear()
 
 
-class Intake(Generic[D]):
+class Consumer(Generic[D]):
     """Consumers on some queues, one line, any number of takers."""
 
     def __init__(
         self,
         name: str,
-        queues: Sequence[str],
+        queues: Mapping[str, int],
         *,
-        prefetch: int,
         accept: Callable[[Message], D | None],
         repair: Callable[[], Awaitable[None]],
+        set_aside: SetAside[D] = _keep,
     ) -> None:
-        """`prefetch` counts for each queue. `accept` makes a delivery of a message; None = it has dealt with
-        it. `repair` makes missing queues again."""
+        """`queues`: each with its prefetch. `accept` makes a delivery of a message; None = it has dealt with
+        it. `repair` makes missing queues again. `set_aside` is asked about what nobody takes now."""
         self._name = name
         self._queues = queues
-        self._prefetch = prefetch
         self._accept = accept
         self._repair = repair
+        self._set_aside = set_aside
         self._channel: Channel | None = None
         self._tags: dict[str, str] = {}
         """Queue by consumer tag."""
+        self._consumed = 0
+        """Consumers made so far."""
         self._line: Line[D] = Line()
         self._takers: deque[asyncio.Future[D]] = deque()
         self._ended = False
@@ -110,7 +138,6 @@ class Intake(Generic[D]):
         """Of a new connection. Nothing is consumed before somebody takes."""
         channel = await connection.channel(confirms=False)
         channel.on_cancelled = self._on_cancelled
-        await channel.prefetch(self._prefetch)
         self._channel = channel
         self._change.set()
         return channel
@@ -145,7 +172,7 @@ class Intake(Generic[D]):
                     self._missing = True
                 _log.warning(
                     "broker_consume_failed",
-                    intake=self._name,
+                    consumer=self._name,
                     reason=f"{type(error).__name__}: {error}",
                 )
                 await asyncio.sleep(_HOLD_S)
@@ -192,10 +219,10 @@ class Intake(Generic[D]):
         try:
             await self._stop()
             if self._channel is not None:  # an answer: everything before it has been sent
-                await self._channel.prefetch(self._prefetch)
+                await self._channel.prefetch(1)
         except AmqpError as error:
             _log.warning(
-                "broker_stop_failed", intake=self._name, reason=f"{type(error).__name__}: {error}"
+                "broker_stop_failed", consumer=self._name, reason=f"{type(error).__name__}: {error}"
             )
 
     @property
@@ -210,10 +237,20 @@ class Intake(Generic[D]):
 
     async def _start(self, channel: Channel) -> None:
         missing = [queue for queue in self._queues if queue not in self._tags.values()]
+        # A worker whose jobs are long starts here for each of them, and takes what comes first: in a fixed
+        # order, that would always be of the same queue.
+        random.shuffle(missing)
+        prefetch = 0
         for queue in missing:
-            tag = f"{self._name}.{queue}"
+            # Never the same tag twice: RabbitMQ before 3.11.1 ends the channel of a quorum queue's consumer
+            # that comes again while messages of the one before are on their way (rabbitmq-server#5927).
+            self._consumed += 1
+            tag = f"{self._name}.{queue}.{self._consumed}"
             self._tags[tag] = queue
             try:
+                if self._queues[queue] != prefetch:
+                    prefetch = self._queues[queue]
+                    await channel.prefetch(prefetch)  # of the consumers that are made next
                 await channel.consume(queue, self._on_message, tag=tag)
             except AmqpError:
                 self._tags.pop(tag, None)
@@ -243,6 +280,8 @@ class Intake(Generic[D]):
             if not taker.done():
                 taker.set_result(delivery)
                 return
+        if not first and self._set_aside(delivery, second=self._line.has(delivery.space_id)):
+            return
         self._line.add(delivery, first=first)
         if not self._wanted:
             self._change.set()
@@ -264,6 +303,6 @@ class Intake(Generic[D]):
     def _on_cancelled(self, tag: str) -> None:
         """By the broker: the queue was deleted, or its node went away. What waits is done by `run`."""
         queue = self._tags.pop(tag, "")
-        _log.warning("broker_consumer_cancelled", intake=self._name, queue=queue)
+        _log.warning("broker_consumer_cancelled", consumer=self._name, queue=queue)
         self._missing = True
         self._change.set()

@@ -1,0 +1,52 @@
+"""Every port of the runtime. Each adapter is one file in `runtime/backends`, chosen in `wiring`.
+
+Conventions: methods are coroutines unless said otherwise; cancellation is never swallowed; a part that
+cannot be reached raises `UnavailableError`; a missing thing is `None` where the return type says so.
+A port's rules are written as a contract suite in `runtime/testing`, which every adapter must pass.
+"""
+
+from runtime.ports.clock import Clock, SystemClock
+from runtime.ports.control import ControlStore, CustomDomain, Timer, TimerKey, TokenKey
+from runtime.ports.files import FileStore
+from runtime.ports.http import HttpClient, HttpRequest, HttpResponse, HttpTraffic
+from runtime.ports.intake import Intake, IntakeDelivery, IntakeMessage
+from runtime.ports.ledger import Claim, Ledger, LedgerQuery, NotClaimed, Quota
+from runtime.ports.queue import AsyncDelivery, Delivery, Queue
+from runtime.ports.records import RecordQuery, RecordSink, RecordStore
+from runtime.ports.timers import LeaseMark, LeaseStore, TimerState, TimerStore
+from runtime.ports.workers import WorkerFacts, WorkerRoster
+
+__all__ = [
+    "AsyncDelivery",
+    "Claim",
+    "Clock",
+    "ControlStore",
+    "CustomDomain",
+    "Delivery",
+    "FileStore",
+    "HttpClient",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpTraffic",
+    "Intake",
+    "IntakeDelivery",
+    "IntakeMessage",
+    "LeaseMark",
+    "LeaseStore",
+    "Ledger",
+    "LedgerQuery",
+    "NotClaimed",
+    "Queue",
+    "Quota",
+    "RecordQuery",
+    "RecordSink",
+    "RecordStore",
+    "SystemClock",
+    "Timer",
+    "TimerKey",
+    "TimerState",
+    "TimerStore",
+    "TokenKey",
+    "WorkerFacts",
+    "WorkerRoster",
+]
