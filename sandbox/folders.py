@@ -7,11 +7,13 @@ from a thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
 import stat
 import time
+from collections import deque
 from pathlib import Path
 
 import structlog
@@ -25,6 +27,10 @@ _PROC = Path("/proc")
 # Until a killed process is gone it may still write, or have started another one.
 _KILL_WAIT_S = 1.0
 _KILL_PAUSE_S = 0.005
+
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_left: deque[Path] = deque(maxlen=1000)
+"""What could not be deleted for want of descriptors or memory: tried again with the next folder."""
 
 
 def sandbox_folder(run_dir: Path, sandbox_id: str) -> Path:
@@ -52,14 +58,24 @@ def remove_sandbox_folder(folder: Path) -> None:
     """Kill the processes that still have their working directory in `folder`, then delete it.
 
     The group of the sandbox is dead by now; this reaches children that left it, as a detached child
-    of Node does. Idempotent. What cannot be deleted is logged.
+    of Node does. Idempotent. What cannot be deleted is logged; for want of descriptors, it is
+    tried again with the next folder.
     """
+    _remove(folder)
+    for _ in range(len(_left)):
+        with contextlib.suppress(IndexError):  # another thread has it
+            _remove(_left.popleft())
+
+
+def _remove(folder: Path) -> None:
     deadline = time.monotonic() + _KILL_WAIT_S
     while kill_processes_in(folder) and time.monotonic() < deadline:
         time.sleep(_KILL_PAUSE_S)
     try:
         _delete(folder)
     except (OSError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            _left.append(folder)
         _log.warning("sandbox_folder_not_removed", folder=str(folder), reason=str(error))
 
 
