@@ -2,7 +2,7 @@
 
     folder/            mode 0700
       lock             held by the program and, through it, by its server
-      password         see `embedded_login`
+      password         see `embedded.login`
       server.toml      empty: keeps the server from reading somebody else's settings
       server.log       its output, bounded
       data/            its database
@@ -25,15 +25,15 @@ from typing import NoReturn, Self
 
 import structlog
 
-from runtime.backends.embedded_child import (
+from runtime.backends.embedded.child import (
     EmbeddedChild,
     EmbeddedDocumentsError,
     PortTakenError,
     find_server,
 )
-from runtime.backends.embedded_lock import hold_lock
-from runtime.backends.embedded_log import EmbeddedLog
-from runtime.backends.embedded_login import EmbeddedLogin
+from runtime.backends.embedded.lock import hold_lock
+from runtime.backends.embedded.log import EmbeddedLog
+from runtime.backends.embedded.login import EmbeddedLogin
 from runtime.tasks import end_tasks
 
 _log = structlog.get_logger(__name__)
@@ -154,7 +154,7 @@ class EmbeddedDocuments:
             ) from error
 
     async def _first_start(self) -> None:
-        """Users can be made only while the server asks for no password (see `embedded_login`)."""
+        """Users can be made only while the server asks for no password (see `embedded.login`)."""
         await self._start_on_free_port(auth=False)
         await self._login.make(self._running.port)
         await self._stop_child()

@@ -17,13 +17,13 @@ from typing import Any
 import structlog
 from pamqp.commands import Basic
 
-from runtime.backends.amqp_channel import Channel, Message
-from runtime.backends.amqp_connection import Connection
-from runtime.backends.amqp_errors import AmqpError
-from runtime.backends.intake_rabbitmq_topology import IntakeOptions, IntakeTopology
-from runtime.backends.rabbitmq_connection import Link
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import Publisher
+from runtime.backends.amqp.channel import Channel, Message
+from runtime.backends.amqp.connection import Connection
+from runtime.backends.amqp.errors import AmqpError
+from runtime.backends.rabbitmq.connection import Link
+from runtime.backends.rabbitmq.intake_topology import IntakeOptions, IntakeTopology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.publisher import Publisher
 from runtime.errors import UnavailableError
 from runtime.ports import Clock, Intake, IntakeDelivery, IntakeMessage
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from runtime.backends.ledger_claims import lost_one, repeated_claim
-from runtime.backends.ledger_codec import (
+from runtime.backends.ledger.claims import lost_one, repeated_claim
+from runtime.backends.ledger.codec import (
     EARLY_MS,
     KEY_HOLDS_MS,
     idempotency_of,

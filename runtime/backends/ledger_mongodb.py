@@ -8,7 +8,7 @@ it matters nothing else: the embedded server reads a whole collection for an ind
 A claim is one operation when nothing is in its way: a new entry, or the change of one that waits for its
 first attempt, whichever the claim before found. Else the entry is read first.
 
-Quotas are counted, not kept, and a count is used for `quota_age_ms` (`ledger_quota`): a quota may be
+Quotas are counted, not kept, and a count is used for `quota_age_ms` (`ledger.quota`): a quota may be
 exceeded by what the other workers claim for that space in such a moment, at most one filled quota for each
 further worker. A lost worker's jobs stop counting when their lease ends.
 """
@@ -24,8 +24,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from runtime.backends.documents_mongodb import Document, durable, translated
-from runtime.backends.ledger_claims import lost_one, repeated_claim
-from runtime.backends.ledger_codec import (
+from runtime.backends.ledger.claims import lost_one, repeated_claim
+from runtime.backends.ledger.codec import (
     DROPPED,
     EARLY_MS,
     KEY_HOLDS_MS,
@@ -41,7 +41,7 @@ from runtime.backends.ledger_codec import (
     readable_entries,
     unseen_document,
 )
-from runtime.backends.ledger_conditions import (
+from runtime.backends.ledger.conditions import (
     HAS_KEY,
     INDEXES,
     RUNNING,
@@ -52,8 +52,8 @@ from runtime.backends.ledger_conditions import (
     held,
     unchanged,
 )
-from runtime.backends.ledger_due import DueEntries
-from runtime.backends.ledger_quota import RunningCounts, over_quota
+from runtime.backends.ledger.due import DueEntries
+from runtime.backends.ledger.quota import RunningCounts, over_quota
 from runtime.errors import ConflictError, UnavailableError
 from runtime.messages import Attempt, Job, JobState, LedgerEntry, Outcome
 from runtime.ports import Claim, Ledger, LedgerQuery, NotClaimed, Quota

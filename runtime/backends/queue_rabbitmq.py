@@ -1,15 +1,14 @@
-"""Queue adapter over RabbitMQ; the other `rabbitmq_*` modules are its parts.
+"""Queue adapter over RabbitMQ; its parts are in `rabbitmq/`.
 
-    call     rabbitmq_calls, _publisher ──> queue calls  ──> rabbitmq_consumer, _deliveries ──> take
-    enqueue  rabbitmq_publisher         ──> queue jobs.N ──> rabbitmq_consumer, _deliveries ──> take_async
-            rabbitmq_room  makes way for other spaces ──> queue aside.N ──> the same
-                            delayed, came back ──> queues delay.N.S, due.N ──> the same
-                              delivered too often ──> queue lost ──> rabbitmq_consumer, ... ──> take_dead
+    call     calls, publisher ──> queue calls            ──> consumer, deliveries ──> take
+    enqueue  publisher ──> queue jobs.N                  ──> consumer, deliveries ──> take_async
+             aside: made way for other spaces, aside.L   ──> the same
+             delayed, came back: delay.N.S, due.N        ──> the same
+             delivered too often: lost                   ──> consumer, deliveries ──> take_dead
 
 One connection for jobs that are published (an alarm of the broker stops such a connection), one for each kind
-of job that is taken and what is answered there, one for `rabbitmq_room`; the last ones are made when they are
-needed for the first time. The `amqp_*` modules are the transport; queues and exchanges are declared over
-aio-pika.
+of job that is taken and what is answered there, one for `room`; the last ones are made when they are needed
+for the first time. `amqp/` is the transport; queues and exchanges are declared over aio-pika.
 """
 
 from __future__ import annotations
@@ -22,26 +21,26 @@ from typing import Any
 
 import structlog
 
-from runtime.backends.amqp_channel import Channel
-from runtime.backends.amqp_connection import Connection
-from runtime.backends.amqp_errors import AmqpError
-from runtime.backends.rabbitmq_arrivals import Arrivals
-from runtime.backends.rabbitmq_aside import Aside
-from runtime.backends.rabbitmq_backlog import count_backlog
-from runtime.backends.rabbitmq_calls import Calls
-from runtime.backends.rabbitmq_connection import Link
-from runtime.backends.rabbitmq_consumer import Consumer
-from runtime.backends.rabbitmq_deliveries import (
+from runtime.backends.amqp.channel import Channel
+from runtime.backends.amqp.connection import Connection
+from runtime.backends.amqp.errors import AmqpError
+from runtime.backends.rabbitmq.arrivals import Arrivals
+from runtime.backends.rabbitmq.aside import Aside
+from runtime.backends.rabbitmq.backlog import count_backlog
+from runtime.backends.rabbitmq.calls import Calls
+from runtime.backends.rabbitmq.connection import Link
+from runtime.backends.rabbitmq.consumer import Consumer
+from runtime.backends.rabbitmq.deliveries import (
     Bench,
     CallDelivery,
     DeadDelivery,
     JobDelivery,
     enqueue,
 )
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import Publisher
-from runtime.backends.rabbitmq_room import Room
-from runtime.backends.rabbitmq_topology import CALLS, EXPIRED, LOST, Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.publisher import Publisher
+from runtime.backends.rabbitmq.room import Room
+from runtime.backends.rabbitmq.topology import CALLS, EXPIRED, LOST, Topology
 from runtime.errors import OursError, UnavailableError
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery, Queue

@@ -16,14 +16,14 @@ from runtime.backends.documents_mongodb import Client, connect, ping, require_re
 from runtime.backends.files_object import open_file_store
 from runtime.backends.http_aiohttp import AiohttpHttpClient
 from runtime.backends.intake_rabbitmq import RabbitMqIntake
-from runtime.backends.intake_rabbitmq_topology import IntakeOptions
 from runtime.backends.lease_mongodb import LeasesMongodb
-from runtime.backends.ledger_clock import LedgerClock
+from runtime.backends.ledger.clock import LedgerClock
 from runtime.backends.ledger_mongodb import LedgerMongodb
 from runtime.backends.queue_memory import MemoryQueue
 from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
 from runtime.backends.queue_rabbitmq import RabbitMqQueue, counts_of
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq.intake_topology import IntakeOptions
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.records_mongodb import RecordsMongodb
 from runtime.backends.roster_mongodb import RosterMongodb
 from runtime.backends.timers_mongodb import TimersMongodb

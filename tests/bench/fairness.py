@@ -24,8 +24,8 @@ from typing import Any
 
 import structlog
 
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_topology import Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.topology import Topology
 from tests.harness.distributed import DistributedProgram
 from tests.harness.management import Management
 from tests.harness.rabbitmq import RabbitMq, missing_reason

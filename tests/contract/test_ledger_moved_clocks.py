@@ -6,7 +6,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from runtime.backends.documents_mongodb import Document
-from runtime.backends.ledger_clock import LedgerClock
+from runtime.backends.ledger.clock import LedgerClock
 from runtime.backends.ledger_mongodb import LedgerMongodb
 from runtime.ports import Claim, Clock, Ledger, NotClaimed, SystemClock
 from runtime.testing.ledger_samples import GRACE, HOUR, LEASE, ask, ledger_job

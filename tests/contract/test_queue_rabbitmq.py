@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_topology import Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.topology import Topology
 from runtime.ports import Queue
 from runtime.testing.async_queue import AsyncQueueContract
 from runtime.testing.queue import QueueContract, QueueFactory

@@ -20,7 +20,7 @@ from pathlib import Path
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from runtime.backends.embedded_child import find_server
+from runtime.backends.embedded.child import find_server
 from runtime.ports import SystemClock
 from runtime.tls.local_ca import LocalCa, local_names
 from tests.harness.program import default_node, free_port

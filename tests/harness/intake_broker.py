@@ -13,8 +13,8 @@ import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 
 from runtime.backends.intake_rabbitmq import RabbitMqIntake
-from runtime.backends.intake_rabbitmq_topology import IntakeOptions, IntakeTopology
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq.intake_topology import IntakeOptions, IntakeTopology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.intake.users import read_users
 from runtime.ports import SystemClock
 from runtime.services.intake import IntakeLimits, IntakeService, Submit

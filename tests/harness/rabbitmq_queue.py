@@ -8,8 +8,8 @@ from typing import Any
 import aio_pika
 
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_topology import Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.topology import Topology
 from runtime.ports import SystemClock
 
 

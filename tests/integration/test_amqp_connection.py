@@ -15,9 +15,9 @@ from pamqp.commands import Channel as ChannelMethods
 from pamqp.commands import Connection as Methods
 from pamqp.header import ContentHeader
 
-from runtime.backends.amqp_channel import Channel, Message
-from runtime.backends.amqp_connection import Connection, Endpoint, connect
-from runtime.backends.amqp_errors import (
+from runtime.backends.amqp.channel import Channel, Message
+from runtime.backends.amqp.connection import Connection, Endpoint, connect
+from runtime.backends.amqp.errors import (
     AmqpError,
     BrokerClosedError,
     ChannelClosedError,
@@ -27,7 +27,7 @@ from runtime.backends.amqp_errors import (
     ReturnedError,
     StalledError,
 )
-from runtime.backends.amqp_frames import GREETING, HEARTBEAT, FrameReader, encode, encode_message
+from runtime.backends.amqp.frames import GREETING, HEARTBEAT, FrameReader, encode, encode_message
 from tests.harness.program import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]

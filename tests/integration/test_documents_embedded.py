@@ -19,9 +19,9 @@ from structlog.testing import capture_logs
 
 from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Client, connect, ping
-from runtime.backends.embedded_child import EmbeddedDocumentsError
-from runtime.backends.embedded_lock import hold_lock
-from runtime.backends.embedded_login import EmbeddedLogin
+from runtime.backends.embedded.child import EmbeddedDocumentsError
+from runtime.backends.embedded.lock import hold_lock
+from runtime.backends.embedded.login import EmbeddedLogin
 
 pytestmark = pytest.mark.integration
 
@@ -253,14 +253,14 @@ async def test_lock_is_held_by_an_orphaned_server_too(tmp_path: Path) -> None:
 async def test_missing_server_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.backends.embedded_child.PROGRAM", "no-such-program")
-    monkeypatch.setattr("runtime.backends.embedded_child._MODULE", "no_such_module")
+    monkeypatch.setattr("runtime.backends.embedded.child.PROGRAM", "no-such-program")
+    monkeypatch.setattr("runtime.backends.embedded.child._MODULE", "no_such_module")
     with pytest.raises(EmbeddedDocumentsError, match=r"yunhan\[embedded\].*YUNHAN_DOCUMENTS_URL"):
         await EmbeddedDocuments(tmp_path, "data").__aenter__()
 
 
 async def test_server_is_found_as_a_module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.backends.embedded_child.PROGRAM", "no-such-program")
+    monkeypatch.setattr("runtime.backends.embedded.child.PROGRAM", "no-such-program")
     async with EmbeddedDocuments(folder, "data") as documents, client_of(documents) as client:
         await ping(client)
 

@@ -10,7 +10,7 @@ import aio_pika
 import pytest
 from aio_pika.exceptions import AMQPError, DeliveryError
 
-from runtime.backends.rabbitmq_options import BrokerSetupError
+from runtime.backends.rabbitmq.options import BrokerSetupError
 from runtime.errors import NotFoundError, OverloadedError
 from runtime.jobs.submit import Accepted
 from runtime.messages import Source

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.backends.ledger_memory import LedgerMemory
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.errors import UnavailableError
 from runtime.jobs.audit import LedgerReport, check_ledger
 from runtime.jobs.waiting import WaitingJobs

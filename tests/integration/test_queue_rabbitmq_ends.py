@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.errors import OursError, UnavailableError
 from runtime.testing.queue import sample_job
 from tests.harness.rabbitmq import RabbitMq

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.backends import rabbitmq_consumer
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq import consumer
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.testing.async_queue import async_job
 from tests.harness.rabbitmq import RabbitMq
 from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
@@ -23,7 +23,7 @@ BACKLOG = 200
 async def options(
     rabbitmq: RabbitMq, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RabbitMqOptions]:
-    monkeypatch.setattr(rabbitmq_consumer, "_HOLD_S", 60.0)  # a busy worker looks ahead for so long
+    monkeypatch.setattr(consumer, "_HOLD_S", 60.0)  # a busy worker looks ahead for so long
     options = new_options(rabbitmq.url, shards=1)
     yield options
     await delete_queues(options)

@@ -12,7 +12,7 @@ import aio_pika
 import pytest
 
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
-from runtime.backends.rabbitmq_options import BrokerSetupError, RabbitMqOptions
+from runtime.backends.rabbitmq.options import BrokerSetupError, RabbitMqOptions
 from runtime.errors import OursError, OverloadedError, UnavailableError
 from runtime.messages import Outcome
 from runtime.testing.async_queue import async_job

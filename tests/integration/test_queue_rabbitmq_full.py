@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from runtime.backends import rabbitmq_consumer, rabbitmq_room
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import QueueFullError
-from runtime.backends.rabbitmq_topology import LOST
+from runtime.backends.rabbitmq import consumer, room
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.publisher import QueueFullError
+from runtime.backends.rabbitmq.topology import LOST
 from runtime.testing.async_queue import async_job
 from tests.harness.rabbitmq import RabbitMq
 from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue, waiting
@@ -28,8 +28,8 @@ Make = Callable[..., RabbitMqQueue]
 @pytest.fixture
 async def make(rabbitmq: RabbitMq, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
     """A queue with a prefix of its own."""
-    monkeypatch.setattr(rabbitmq_consumer, "_HOLD_S", HOLD_S)
-    monkeypatch.setattr(rabbitmq_room, "_LOOK_S", 0.05)
+    monkeypatch.setattr(consumer, "_HOLD_S", HOLD_S)
+    monkeypatch.setattr(room, "_LOOK_S", 0.05)
     made: list[RabbitMqOptions] = []
 
     def make(**changes: Any) -> RabbitMqQueue:

@@ -15,8 +15,8 @@ import aio_pika
 import pytest
 
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import Publisher, UnconfirmedError
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.publisher import Publisher, UnconfirmedError
 from runtime.errors import OursError, OverloadedError, UnavailableError
 from runtime.messages import Job
 from runtime.ports import SystemClock

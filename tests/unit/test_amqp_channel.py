@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pamqp.commands import Basic
 
-from runtime.backends.amqp_channel import Channel
-from runtime.backends.amqp_errors import AmqpError, ProtocolError, RefusedError
-from runtime.backends.rabbitmq_consumer import Consumer
+from runtime.backends.amqp.channel import Channel
+from runtime.backends.amqp.errors import AmqpError, ProtocolError, RefusedError
+from runtime.backends.rabbitmq.consumer import Consumer
 
 
 class Nowhere:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from runtime.backends.amqp_content import read_header, read_method, write_ack, write_header
+from runtime.backends.amqp.content import read_header, read_method, write_ack, write_header
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
 NUMBERS = st.integers(-(2**63) + 1, 2**63 - 1)

@@ -12,8 +12,8 @@ from pamqp.commands import Basic, Connection
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from runtime.backends.amqp_errors import ProtocolError
-from runtime.backends.amqp_frames import (
+from runtime.backends.amqp.errors import ProtocolError
+from runtime.backends.amqp.frames import (
     FRAME_MIN,
     HEARTBEAT,
     UNREADABLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.backends.embedded_log import EmbeddedLog
+from runtime.backends.embedded.log import EmbeddedLog
 
 
 def test_output_is_appended(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from runtime.backends.intake_rabbitmq_topology import ROUTING_KEY, IntakeOptions, IntakeTopology
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.rabbitmq.intake_topology import ROUTING_KEY, IntakeOptions, IntakeTopology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.errors import InvalidParameterError
 from runtime.intake.message import NAME_MAX, VERSION, read_call
 from runtime.intake.refusals import DETAIL_MAX, IntakeRefusedError, Reason

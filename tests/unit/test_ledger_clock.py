@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from runtime.backends.ledger_clock import LedgerClock
+from runtime.backends.ledger.clock import LedgerClock
 from runtime.errors import UnavailableError
 from tests.harness.clock import FakeClock
 

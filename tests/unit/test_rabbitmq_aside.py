@@ -10,13 +10,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backends.amqp_channel import Channel, Message
-from runtime.backends.rabbitmq_aside import Aside
-from runtime.backends.rabbitmq_consumer import Consumer
-from runtime.backends.rabbitmq_deliveries import Bench, JobDelivery
-from runtime.backends.rabbitmq_lanes import HALVED_AFTER_S, LANES, WIDTHS, LaneCounts
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_topology import Topology
+from runtime.backends.amqp.channel import Channel, Message
+from runtime.backends.rabbitmq.aside import Aside
+from runtime.backends.rabbitmq.consumer import Consumer
+from runtime.backends.rabbitmq.deliveries import Bench, JobDelivery
+from runtime.backends.rabbitmq.lanes import HALVED_AFTER_S, LANES, WIDTHS, LaneCounts
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.topology import Topology
 from runtime.errors import OverloadedError
 from runtime.messages import Job
 from runtime.ports import SystemClock

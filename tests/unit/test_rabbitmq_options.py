@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.backends.rabbitmq_consumer import Line
-from runtime.backends.rabbitmq_options import (
+from runtime.backends.rabbitmq.consumer import Line
+from runtime.backends.rabbitmq.options import (
     BrokerSetupError,
     RabbitMqOptions,
     with_password,
 )
-from runtime.backends.rabbitmq_topology import Topology
+from runtime.backends.rabbitmq.topology import Topology
 from runtime.settings import SettingsError, load_settings
 
 

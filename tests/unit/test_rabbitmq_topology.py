@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_topology import LOST, LOST_DELAY, Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.topology import LOST, LOST_DELAY, Topology
 
 OPTIONS = RabbitMqOptions(url="amqp://broker", shards=3, delays_s=(1, 5))
 

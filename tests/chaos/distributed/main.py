@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.backends.ledger_codec import entry_from_document
+from runtime.backends.ledger.codec import entry_from_document
 from tests.chaos.distributed import functions, records
 from tests.chaos.distributed.amqp import Amqp
 from tests.chaos.distributed.census import Census

@@ -49,6 +49,8 @@ def read_options(summary: str, given: Sequence[str] | None) -> Options:
     kinds = tuple(filter(None, read.kinds.split(",")))
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no such kinds: {', '.join(sorted(unknown))}")
+    if read.keep and read.keep.exists() and any(read.keep.iterdir()):
+        parser.error(f"{read.keep} is not empty: a run begins without data")
     return Options(
         faults=read.faults or (SHORT_FAULTS if read.short else FAULTS),
         seed=read.seed,

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.backends.embedded_log import EmbeddedLog
+from runtime.backends.embedded.log import EmbeddedLog
 from runtime.errors import OursError
 
 PROGRAM = "secantusd-py"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
-from runtime.backends.amqp_connection import Endpoint
+from runtime.backends.amqp.connection import Endpoint
 from runtime.errors import OursError
 from runtime.settings import Settings
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from runtime.backends.embedded_child import EmbeddedDocumentsError
+from runtime.backends.embedded.child import EmbeddedDocumentsError
 from runtime.sealing import write_private_file
 
 _USER = "yunhan"

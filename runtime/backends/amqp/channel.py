@@ -17,7 +17,7 @@ from pamqp.commands import Basic, Confirm, Queue
 from pamqp.commands import Channel as ChannelMethods
 from pamqp.header import ContentHeader
 
-from runtime.backends.amqp_errors import (
+from runtime.backends.amqp.errors import (
     AmqpError,
     ChannelClosedError,
     ProtocolError,
@@ -25,7 +25,7 @@ from runtime.backends.amqp_errors import (
     ReturnedError,
     fresh,
 )
-from runtime.backends.amqp_frames import Frame, encode, encode_ack, encode_message
+from runtime.backends.amqp.frames import Frame, encode, encode_ack, encode_message
 
 M = TypeVar("M", bound=Method)
 

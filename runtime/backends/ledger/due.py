@@ -12,7 +12,7 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from runtime.backends.documents_mongodb import Document
-from runtime.backends.ledger_codec import look_again_ms
+from runtime.backends.ledger.codec import look_again_ms
 from runtime.ids import new_request_id
 from runtime.messages import JobState
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from runtime.backends.embedded_child import EmbeddedDocumentsError
+from runtime.backends.embedded.child import EmbeddedDocumentsError
 
 _PAUSE_S = 0.05
 

@@ -4,7 +4,7 @@
     {prefix}.calls        synchronous jobs; classic, transient messages with a time to live; what expires
                           goes to {prefix}.expired, where a gateway tells its caller
     {prefix}.jobs.N       asynchronous jobs of the spaces whose hash is N; quorum
-    {prefix}.aside.N      those that made way for other spaces (`rabbitmq_aside`); quorum
+    {prefix}.aside.N      those that made way for other spaces (`rabbitmq.aside`); quorum
     {prefix}.delay.N.S    jobs of shard N wait S seconds there and go on to {prefix}.due.N; quorum
     {prefix}.due.N        jobs that were accepted once and have no other place: those whose delay is over, and
                           those that found their own queue full when a worker gave them back; quorum
@@ -14,7 +14,7 @@
 
 Nothing is lost between quorum queues: dead-lettering is at least once. It stops for a whole queue when one of
 its messages is refused where it goes. So what jobs go back to (`due`, `lost`) refuses nothing and has no
-bound in the broker; new jobs are refused for it (`rabbitmq_room`).
+bound in the broker; new jobs are refused for it (`rabbitmq.room`).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from runtime.backends.rabbitmq_lanes import LANES
-from runtime.backends.rabbitmq_options import BrokerSetupError, RabbitMqOptions
+from runtime.backends.rabbitmq.lanes import LANES
+from runtime.backends.rabbitmq.options import BrokerSetupError, RabbitMqOptions
 from runtime.errors import UnavailableError
 
 CALLS = "calls"

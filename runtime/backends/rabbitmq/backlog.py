@@ -7,8 +7,8 @@ import asyncio
 import aio_pika
 from aio_pika.exceptions import AMQPError
 
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_topology import CALLS, DEAD, EXPIRED, Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.topology import CALLS, DEAD, EXPIRED, Topology
 from runtime.errors import UnavailableError
 
 _OTHERS = (CALLS, EXPIRED, DEAD)

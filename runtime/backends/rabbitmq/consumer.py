@@ -15,9 +15,9 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from runtime.backends.amqp_channel import Channel, Message
-from runtime.backends.amqp_connection import Connection
-from runtime.backends.amqp_errors import NOT_FOUND, AmqpError, ChannelClosedError
+from runtime.backends.amqp.channel import Channel, Message
+from runtime.backends.amqp.connection import Connection
+from runtime.backends.amqp.errors import NOT_FOUND, AmqpError, ChannelClosedError
 from runtime.errors import OursError, UnavailableError
 
 _log = structlog.get_logger(__name__)

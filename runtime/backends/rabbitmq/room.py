@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from runtime.backends.amqp_channel import Channel
-from runtime.backends.amqp_connection import Connection
-from runtime.backends.amqp_errors import AmqpError
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import QueueFullError
-from runtime.backends.rabbitmq_topology import Topology
+from runtime.backends.amqp.channel import Channel
+from runtime.backends.amqp.connection import Connection
+from runtime.backends.amqp.errors import AmqpError
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.publisher import QueueFullError
+from runtime.backends.rabbitmq.topology import Topology
 from runtime.ports import Clock
 
 _LOOK_S = 2.0

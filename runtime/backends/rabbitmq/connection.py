@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import structlog
 
-from runtime.backends.amqp_channel import Channel
-from runtime.backends.amqp_connection import Connection, connect
-from runtime.backends.amqp_errors import NOT_FOUND, AmqpError, ChannelClosedError, fresh
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.amqp.channel import Channel
+from runtime.backends.amqp.connection import Connection, connect
+from runtime.backends.amqp.errors import NOT_FOUND, AmqpError, ChannelClosedError, fresh
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.errors import OursError
 
 _log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 A shard is one line of many spaces: behind a space with thousands of jobs there, all others would wait. So
 workers look ahead. Of the jobs that a worker cannot start at once, the first of each space waits in its
-hands; the next ones go into the lanes (`rabbitmq_lanes`), from which every worker takes, too, with the spaces
+hands; the next ones go into the lanes (`rabbitmq.lanes`), from which every worker takes, too, with the spaces
 in turns. What comes later follows them, so that a space's old jobs are not behind its new ones. A job is set
 aside at most once, and waits there for a free slot, not for a time.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from runtime.backends.rabbitmq_deliveries import Bench, JobDelivery
-from runtime.backends.rabbitmq_lanes import LaneCounts
+from runtime.backends.rabbitmq.deliveries import Bench, JobDelivery
+from runtime.backends.rabbitmq.lanes import LaneCounts
 from runtime.messages import Job
 
 

@@ -1,10 +1,10 @@
-"""Conditions, changes and indexes of the ledger's documents (`ledger_codec`) as the database wants them."""
+"""Conditions, changes and indexes of the ledger's documents (`ledger.codec`) as the database wants them."""
 
 from __future__ import annotations
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from runtime.backends.ledger_codec import Document, outcome_fields
+from runtime.backends.ledger.codec import Document, outcome_fields
 from runtime.messages import JobState, Outcome
 from runtime.ports import Claim, LedgerQuery
 

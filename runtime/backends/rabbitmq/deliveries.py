@@ -20,9 +20,9 @@ from typing import Any
 import structlog
 from pamqp.commands import Basic
 
-from runtime.backends.amqp_channel import Message
-from runtime.backends.amqp_errors import AmqpError
-from runtime.backends.rabbitmq_messages import (
+from runtime.backends.amqp.channel import Message
+from runtime.backends.amqp.errors import AmqpError
+from runtime.backends.rabbitmq.messages import (
     Kind,
     call_properties,
     expired,
@@ -32,8 +32,8 @@ from runtime.backends.rabbitmq_messages import (
     number,
     waited_ms,
 )
-from runtime.backends.rabbitmq_publisher import Publisher, QueueFullError, UnconfirmedError
-from runtime.backends.rabbitmq_topology import CALLS, LOST, LOST_DELAY, Topology
+from runtime.backends.rabbitmq.publisher import Publisher, QueueFullError, UnconfirmedError
+from runtime.backends.rabbitmq.topology import CALLS, LOST, LOST_DELAY, Topology
 from runtime.errors import OursError
 from runtime.job_codec import encode_job, encode_outcome
 from runtime.messages import Job, Outcome

@@ -18,8 +18,8 @@ from pamqp.base import Frame as Method
 from pamqp.commands import Connection as Methods
 from pamqp.heartbeat import Heartbeat
 
-from runtime.backends.amqp_channel import Channel
-from runtime.backends.amqp_errors import (
+from runtime.backends.amqp.channel import Channel
+from runtime.backends.amqp.errors import (
     AmqpError,
     BrokerClosedError,
     ConnectionLostError,
@@ -27,7 +27,7 @@ from runtime.backends.amqp_errors import (
     StalledError,
     fresh,
 )
-from runtime.backends.amqp_frames import (
+from runtime.backends.amqp.frames import (
     FRAME_MAX,
     FRAME_MIN,
     GREETING,

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
-from runtime.backends.amqp_channel import Message
+from runtime.backends.amqp.channel import Message
 from runtime.messages import Job, Outcome
 from sandbox.api import Fault, OutcomeKind
 

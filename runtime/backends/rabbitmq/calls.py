@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from runtime.backends.amqp_channel import Channel, Message
-from runtime.backends.amqp_connection import Connection
-from runtime.backends.rabbitmq_messages import (
+from runtime.backends.amqp.channel import Channel, Message
+from runtime.backends.amqp.connection import Connection
+from runtime.backends.rabbitmq.messages import (
     REPLY_TO,
     Kind,
     call_properties,
@@ -23,9 +23,9 @@ from runtime.backends.rabbitmq_messages import (
     lost,
     notice_properties,
 )
-from runtime.backends.rabbitmq_options import RabbitMqOptions
-from runtime.backends.rabbitmq_publisher import Publisher
-from runtime.backends.rabbitmq_topology import CALLS, EXPIRED, Topology
+from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rabbitmq.publisher import Publisher
+from runtime.backends.rabbitmq.topology import CALLS, EXPIRED, Topology
 from runtime.errors import MalformedMessageError, OverloadedError, UnavailableError
 from runtime.job_codec import decode_outcome, encode_job
 from runtime.messages import Job, Outcome

@@ -6,18 +6,18 @@ import asyncio
 
 import structlog
 
-from runtime.backends.amqp_channel import Message
-from runtime.backends.amqp_frames import UNREADABLE
-from runtime.backends.rabbitmq_aside import Aside
-from runtime.backends.rabbitmq_deliveries import (
+from runtime.backends.amqp.channel import Message
+from runtime.backends.amqp.frames import UNREADABLE
+from runtime.backends.rabbitmq.aside import Aside
+from runtime.backends.rabbitmq.deliveries import (
     Bench,
     CallDelivery,
     DeadDelivery,
     JobDelivery,
     dead_properties,
 )
-from runtime.backends.rabbitmq_messages import lost, number
-from runtime.backends.rabbitmq_topology import CALLS, DEAD, LOST
+from runtime.backends.rabbitmq.messages import lost, number
+from runtime.backends.rabbitmq.topology import CALLS, DEAD, LOST
 from runtime.errors import MalformedMessageError, OursError
 from runtime.job_codec import decode_job
 from runtime.messages import Job

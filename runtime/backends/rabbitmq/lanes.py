@@ -1,4 +1,4 @@
-"""Where jobs wait that were set aside (`rabbitmq_aside`): lanes, by how many of their space are there.
+"""Where jobs wait that were set aside (`rabbitmq.aside`): lanes, by how many of their space are there.
 
     lane 0    the first 16 jobs of a space
     lane 1    the next 128

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import structlog
 from pamqp.commands import Basic
 
-from runtime.backends.amqp_channel import Channel
-from runtime.backends.amqp_connection import Connection
-from runtime.backends.amqp_errors import AmqpError, RefusedError, ReturnedError, StalledError
-from runtime.backends.rabbitmq_options import RabbitMqOptions
+from runtime.backends.amqp.channel import Channel
+from runtime.backends.amqp.connection import Connection
+from runtime.backends.amqp.errors import AmqpError, RefusedError, ReturnedError, StalledError
+from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.errors import LineFullError, OverloadedError, UnavailableError
 
 _log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 type, 1 byte | channel, 2 | size, 4 | payload | 0xCE
 
-The frames that every message needs come from `amqp_content`.
+The frames that every message needs come from `amqp.content`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader, ProtocolHeader
 from pamqp.heartbeat import Heartbeat
 
-from runtime.backends.amqp_content import read_header, read_method, write_ack, write_header
-from runtime.backends.amqp_errors import ProtocolError
+from runtime.backends.amqp.content import read_header, read_method, write_ack, write_header
+from runtime.backends.amqp.errors import ProtocolError
 
 FRAME_MAX = 131_072
 """Bytes of the largest frame that we take or send, RabbitMQ's default. AMQP allows no less than 4096."""

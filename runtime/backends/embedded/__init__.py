@@ -1,0 +1,1 @@
+"""The embedded document server as a child process: start, login, lock, log."""

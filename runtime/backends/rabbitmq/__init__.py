@@ -1,0 +1,1 @@
+"""The parts of the RabbitMQ adapters: topology, callers, deliveries, lanes."""
