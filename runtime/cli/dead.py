@@ -6,6 +6,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -100,16 +101,24 @@ def replay(  # noqa: PLR0917  # click passes options by name
     drops: bool,
     as_json: bool,
 ) -> None:
-    """Make a new job of JOB, or of all: the same arguments, the function's code as it is now.
+    """Make a new job of JOB, whatever its end was, or of all dead ones: the same arguments, the function's
+    code as it is now.
 
-    With --all a job that was replayed by --all within 24 hours is not replayed again.
+    With --all a job that was replayed by --all within 24 hours is not replayed again; a replay that died
+    itself is a dead job like others.
     """
     _check_usage(job_id, space, name, every=every)
-    told: list[dict[str, str]] = []
+    told: list[dict[str, Any]] = []
 
     def one(parameters: dict[str, Parameter]) -> None:
         answer = client.call("YunhanReplayJob", {**parameters, "Once": every})
-        told.append({"jobId": answer["JobId"], "replayOf": str(parameters["JobId"])})
+        told.append(
+            {
+                "jobId": answer["JobId"],
+                "replayOf": str(parameters["JobId"]),
+                "first": bool(answer["First"]),
+            }
+        )
         if drops:
             client.call("YunhanDropJob", parameters)
 
@@ -142,9 +151,9 @@ def drop(  # noqa: PLR0917  # click passes options by name
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Forget JOB, or all dead jobs of a space or function, with their arguments."""
+    """Forget JOB, whatever its end was, or all dead jobs of a space or function, with their arguments."""
     _check_usage(job_id, space, name, every=every)
-    told: list[dict[str, str]] = []
+    told: list[dict[str, Any]] = []
 
     def one(parameters: dict[str, Parameter]) -> None:
         client.call("YunhanDropJob", parameters)
@@ -207,13 +216,16 @@ def _patiently(work: Callable[[], None]) -> None:
 
 
 def _tell(
-    verb: str, told: list[dict[str, str]], left: list[dict[str, str]], *, as_json: bool
+    verb: str, told: list[dict[str, Any]], left: list[dict[str, str]], *, as_json: bool
 ) -> None:
     """Ends the command: exit code 1 when some are left."""
     if as_json:
         print_json({"jobs": told, "left": left})
     else:
-        note(f"{len(told)} dead jobs are {verb}.")
+        before = sum(not each.get("first", True) for each in told)
+        note(f"{len(told) - before} dead jobs are {verb}.")
+        if before:
+            note(f"{before} more were {verb} before.")
         for each in left:
             note(f"{each['jobId']} is left: {each['message']} ({each['code']})")
     sys.exit(1 if left else 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from runtime.cli.bills import bill_facts
 from runtime.cli.client import ManagementClient
 from runtime.cli.invoke_async import invoke_async
 from runtime.cli.lookup import find_space_id
@@ -54,6 +55,8 @@ def invoke(  # noqa: PLR0917  # click passes options by name
         json.loads(args_text)
     except ValueError as error:
         raise click.BadParameter(f"{error}", param_hint="--args") from None
+    if key == "":
+        raise click.BadParameter("it is empty", param_hint="--idempotency-key")
     if (wait or key is not None) and not asynchronous:
         raise click.UsageError("--wait and --idempotency-key go with --async")
     space_id = find_space_id(client, space)
@@ -114,39 +117,6 @@ def _show(answer: dict[str, Any], name: str, space: str) -> None:
         click.secho(f"{answer['outcome']}: ", fg="red", bold=True, nl=False, err=True)
         thrown = f"{error['name']}: " if error.get("name") else ""
         note(f"{thrown}{error['message']} ({error['code']}, blame: {error['blame']})")
-    note(f"request {answer['requestId']}: {', '.join(_bill_facts(answer['bill']))}")
+    note(f"request {answer['requestId']}: {', '.join(bill_facts(answer['bill']))}")
     if not answer["success"]:
         note(f"Its log: yunhan logs {name} --space {space} --request-id {answer['requestId']}")
-
-
-def _bill_facts(bill: dict[str, Any]) -> list[str]:
-    """For people: only what is known, and of the network and the services only what was used."""
-    facts = [
-        f"{text} {bill[key]:.0f} {unit}"
-        for key, text, unit in (
-            ("runMs", "ran", "ms"),
-            ("queueMs", "queued", "ms"),
-            ("startMs", "started in", "ms"),
-            ("loadMs", "of it loading", "ms"),
-            ("cpuMs", "cpu", "ms"),
-            ("peakMemoryMb", "memory", "MB"),
-        )
-        if bill.get(key) is not None
-    ]
-    facts += [
-        _counted(bill[key], one, more)
-        for key, one, more in (
-            ("egressConnections", "connection", "connections"),
-            ("egressRefused", "connection refused", "connections refused"),
-            ("egressBytes", "byte over the network", "bytes over the network"),
-        )
-        if bill.get(key)
-    ]
-    calls = bill.get("calls") or {}
-    return facts + [
-        _counted(count, f"{kind} call", f"{kind} calls") for kind, count in calls.items() if count
-    ]
-
-
-def _counted(count: int, one: str, more: str) -> str:
-    return f"{count} {one if count == 1 else more}"

@@ -52,7 +52,8 @@ def show(client: ManagementClient, job_id: str, space: str | None, as_json: bool
 @json_option
 @remote_command
 def cancel(client: ManagementClient, job_id: str, space: str | None, as_json: bool) -> None:
-    """Cancel a job. One that runs is stopped within some seconds. Exit code 1 when it was over before."""
+    """Cancel a job. One that runs is stopped when its worker hears of it, within a third of
+    YUNHAN_ASYNC_LEASE_S. Exit code 1 when it was over before in another way."""
     told = in_json(client.call("YunhanCancelJob", of_job(client, job_id, space))["Job"])
     cancelled = told["state"] == "cancelled"
     if as_json:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from runtime.cli.bills import bill_facts
 from runtime.cli.client import ManagementClient, Parameter
 from runtime.cli.lookup import find_space_id
 from runtime.cli.output import local_time, note, print_fields, print_table
@@ -55,6 +56,7 @@ def show_job(job: Mapping[str, Any]) -> None:
         "Idempotency key": job.get("idempotencyKey") or "",
         "Called by": job.get("parentRequestId") or "",
         "Reason": reason(job),
+        "Bill": ", ".join(bill_facts(job.get("bill") or {})),
     }
     print_fields({name: value for name, value in facts.items() if value})
     attempts = job.get("attempts") or []

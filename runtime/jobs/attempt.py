@@ -50,7 +50,7 @@ class RunnerCounts:
 
     claimed: int = 0
     over: int = 0
-    running: int = 0
+    already_running: int = 0
     over_quota: int = 0
     too_early: int = 0
     """Duplicates of a job that waits for its next attempt."""

@@ -179,7 +179,7 @@ class AsyncRunner:
             await self._postpone(delivery, delay_s)
             return None
         if answer is NotClaimed.RUNNING:
-            self.counts.running += 1
+            self.counts.already_running += 1
         else:
             self.counts.over += 1
         await self._settle_delivery(delivery.acknowledge)

@@ -140,7 +140,15 @@ def test_a_refusal_is_told(shell: Shell, fake: FakeManagement) -> None:
 def test_show_tells_attempts_and_result(shell: Shell, fake: FakeManagement) -> None:
     result = shell.run("job", "show", JOB)
     assert result.exit_code == 0, result.output
-    for words in ("dead", "sandbox_lost: the disk is full", "1 of 3", "w1", "r-1", "greet"):
+    for words in (
+        "dead",
+        "sandbox_lost: the disk is full",
+        "1 of 3",
+        "w1",
+        "r-1",
+        "greet",
+        "ran 2 ms",
+    ):
         assert words in result.stdout
     assert fake.asked("YunhanDescribeJob") == [{"JobId": JOB}]
     fake.answers["YunhanDescribeJob"] = {"Job": OK}
@@ -206,18 +214,24 @@ def test_all_are_replayed_and_what_is_left_is_told(shell: Shell, fake: FakeManag
         if form["JobId"] == "job-2" and busy:
             busy.pop()
             raise RefusalError("Throttling.Api.Concurrency", "full", 503)
-        return {"JobId": f"new-{form['JobId']}", "First": True}
+        return {"JobId": f"new-{form['JobId']}", "First": form["JobId"] != "job-3"}
 
     fake.answers["YunhanReplayJob"] = replay
     result = shell.run("dead", "replay", "--all", "--space", SPACE_ID, "--drop", "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)
-    assert [each["replayOf"] for each in told["jobs"]] == ["job-0", "job-2", "job-3"]
+    assert [(each["replayOf"], each["first"]) for each in told["jobs"]] == [
+        ("job-0", True),
+        ("job-2", True),
+        ("job-3", False),
+    ]
     assert [(each["jobId"], each["code"]) for each in told["left"]] == [
         ("job-1", "FunctionNotFound")
     ]
     assert {each["Once"] for each in fake.asked("YunhanReplayJob")} == {"true"}
     assert [each["JobId"] for each in fake.asked("YunhanDropJob")] == ["job-0", "job-2", "job-3"]
+    result = shell.run("dead", "replay", "--all", "--space", SPACE_ID)
+    assert result.stderr.startswith("2 dead jobs are replayed.\n1 more were replayed before.\n")
 
 
 def test_all_are_dropped_when_that_is_meant(shell: Shell, fake: FakeManagement) -> None:
@@ -240,6 +254,7 @@ def test_all_are_dropped_when_that_is_meant(shell: Shell, fake: FakeManagement) 
         ("job", "list"),
         ("job", "list", "--space", SPACE_ID, "--state", "odd"),
         ("job", "show"),
+        ("invoke", "greet", "--space", SPACE_ID, "--async", "--idempotency-key", ""),
     ],
 )
 def test_wrong_usage_asks_nothing(
