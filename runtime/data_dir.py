@@ -85,6 +85,15 @@ class DataDir:
         here = self._running.exists() or not gateway._access_key.exists()
         return self if here else gateway
 
+    def lone_worker(self) -> Running | None:
+        """The worker that runs on this directory, when no program here says that it takes requests."""
+        here = self.read_running()
+        if here is not None:
+            return None if here.endpoint else here
+        if DataDir(self.root / GATEWAY_FOLDER).read_running() is not None:
+            return None
+        return DataDir(self.root / WORKER_FOLDER).read_running()
+
     @property
     def run(self) -> Path:
         """Sockets and working folders of sandboxes. In the temporary directory, because a unix socket's

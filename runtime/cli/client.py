@@ -115,8 +115,13 @@ class ManagementClient:
 
     def is_ready(self) -> bool:
         """Whether the program takes calls now. Raises UnreachableError."""
-        status, _ = _exchange(self._url, "GET", "/readyz", timeout_s=5.0)
-        return status == 200
+        return is_ready(self.endpoint)
+
+
+def is_ready(endpoint: str) -> bool:
+    """What a program, a worker too, says of itself. Raises UnreachableError."""
+    status, _ = _exchange(_parse(endpoint), "GET", "/readyz", timeout_s=5.0)
+    return status == 200
 
 
 def _parse(address: str) -> SplitResult:

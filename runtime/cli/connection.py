@@ -18,6 +18,11 @@ START_IT = "Start it with `yunhan up` or `yunhan gateway`, or name another one w
 _ID, _SECRET, _DATA_DIR = "YUNHAN_ACCESS_KEY_ID", "YUNHAN_ACCESS_KEY_SECRET", "YUNHAN_DATA_DIR"
 _DATA_DIR_DEFAULT = ".yunhan"
 
+ASK_GATEWAY = (
+    "Ask a gateway: its address with --endpoint, its key (`yunhan keys` there) in"
+    f" {_ID} and {_SECRET}."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -77,6 +82,12 @@ def find_connection(access: Access, endpoint: str | None = None) -> Connection:
 
 def find_endpoint(access: Access) -> str:
     """Of the program that runs on this data directory. Raises UnreachableError."""
+    worker = DataDir(access.data_dir).lone_worker()
+    if worker is not None:
+        raise UnreachableError(
+            f"a worker runs here (process {worker.pid}), which takes no requests.",
+            next_step=ASK_GATEWAY,
+        )
     data_dir = DataDir(access.data_dir).reached_by_command_line()
     running = data_dir.read_running()
     if running is None:
@@ -95,7 +106,7 @@ def find_key(access: Access) -> AccessKey:
     if key is None:
         raise CliError(
             f"there is no management key in {data_dir.root}.",
-            next_step="`yunhan up` makes one at its first start; for a program elsewhere set"
-            " YUNHAN_ACCESS_KEY_ID and YUNHAN_ACCESS_KEY_SECRET.",
+            next_step="`yunhan up` and `yunhan gateway` make one at their first start, a worker has none."
+            f" For a program elsewhere: its address with --endpoint, its key in {_ID} and {_SECRET}.",
         )
     return key

@@ -20,6 +20,7 @@ from runtime.cli.doctor_findings import Finding, State
 from runtime.cli.doctor_queue import check_queue
 from runtime.cli.doctor_rungs import check_machine, check_rung
 from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, check_trigger_names
+from runtime.cli.doctor_worker import check_worker
 from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
 from runtime.sealing import MasterKeyError, read_master_key
@@ -32,11 +33,13 @@ _CONNECT_TIMEOUT_S = 3.0
 _EMBEDDED_PROGRAM = "secantusd-py"
 _FREE_DISK_MIN_BYTES = 1024**3
 
+_Check = Callable[[Settings], Finding]
+
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings. Changes nothing but a probe file in the data directory, which goes again."""
     sandbox, rung = check_rung(settings)
-    checks: tuple[Callable[[Settings], Finding], ...] = (
+    checks: tuple[_Check, ...] = (
         check_python,
         check_node,
         check_bootstrap,
@@ -46,13 +49,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         check_master_key,
         check_machine,
         lambda _: sandbox,
-        check_key,
-        lambda settings: check_program(settings, rung_here=rung),
-        check_address,
-        check_https_address,
-        check_local_ca,
-        check_trigger_domain,
-        check_trigger_names,
+        *_program_checks(settings, rung),
     )
     for check in checks:
         yield check(settings)
@@ -69,6 +66,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
             state=State.WARNING,
             text=f"{variable} is set but has no effect in this version.",
         )
+
+
+def _program_checks(settings: Settings, rung: str) -> tuple[_Check, ...]:
+    """Of what runs here: a worker has neither the addresses nor the keys of a gateway."""
+    worker = DataDir(settings.data_dir).lone_worker()
+    if worker is not None:
+        return (lambda settings: check_worker(settings, worker),)
+    return (
+        check_key,
+        lambda settings: check_program(settings, rung_here=rung),
+        check_address,
+        check_https_address,
+        check_local_ca,
+        check_trigger_domain,
+        check_trigger_names,
+    )
 
 
 def check_python(_settings: Settings) -> Finding:
@@ -236,13 +249,24 @@ def check_program(settings: Settings, *, rung_here: str) -> Finding:
 
 
 def _what_runs(endpoint: str, server: Mapping[str, Any], rung_here: str) -> Finding:
+    details = [f"{problem['Part']}: {problem['Text']}" for problem in server.get("Problems", ())]
+    if not server["Rung"]:
+        return Finding(
+            name="program",
+            state=State.PROBLEM,
+            text=f"ready at {endpoint}, but no worker has reported: calls wait for one, and end as expired or"
+            " refused",
+            next_step="Start `yunhan worker` with the same queue, documents, files and master key; if one"
+            " runs, its log and `yunhan doctor` there say what it lacks.",
+            details=details,
+        )
     text = f"ready at {endpoint} on rung {server['Rung']}"
-    if problems := server.get("Problems"):
+    if details:
         return Finding(
             name="program",
             state=State.PROBLEM,
             text=f"{text}, but not all of it works",
-            details=[f"{problem['Part']}: {problem['Text']}" for problem in problems],
+            details=details,
         )
     if not server["Isolates"]:
         return Finding(

@@ -49,7 +49,7 @@ class HealthApi:
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """200 when every part answers that calls need and we are not stopping, else 503 with those that do
-        not. `degraded` are parts without which calls are served."""
+        not. `degraded` are parts without which calls are accepted."""
         found = await self.problems()
         problems = {name: _SEE_LOG for name in found if name in self._checks}
         if self.draining:

@@ -11,7 +11,7 @@ from sandbox.json_text import JsonError, parse_json
 
 EVERY_SPACE = "*"
 
-_SPACE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SPACE_ID = re.compile(r"mp-[A-Za-z0-9-]{1,61}")
 
 
 class UsersError(ValueError):
@@ -70,5 +70,8 @@ def _add(spaces: dict[str, frozenset[str]], user: str, listed: Iterable[str]) ->
         raise UsersError(f"the user {user!r} is there twice")
     for space_id in allowed:
         if space_id != EVERY_SPACE and not _SPACE_ID.fullmatch(space_id):
-            raise UsersError(f"{space_id[:80]!r} (of user {user!r}) is no id of a space")
+            raise UsersError(
+                f"{space_id[:80]!r} (of user {user!r}) is no id of a space: mp-..., as `yunhan space list`"
+                f" shows it, not the name; {EVERY_SPACE} = all spaces"
+            )
     spaces[user] = allowed

@@ -24,7 +24,12 @@ class DocumentSettings(SettingGroup):
     control_max_age_s: float = setting(
         5.0, "s", "oldest view of spaces and functions that a call may use", gt=0
     )
-    control_poll_s: float = setting(2.0, "s", "how often cached spaces are compared", gt=0)
+    control_poll_s: float = setting(
+        2.0,
+        "s",
+        "how often cached spaces are compared, and domains and the presence of workers read",
+        gt=0,
+    )
     control_cache_spaces: int = setting(1000, "count", "spaces kept in memory", ge=1)
 
     @model_validator(mode="after")

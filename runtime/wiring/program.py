@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from runtime.data_dir import DataDir
 from runtime.gateway.health import HealthApi
 from runtime.ports import Queue
+from runtime.services.worker_roster import WorkersSeen
 from runtime.settings import Settings
 from runtime.wiring.adapters import open_worker_adapters
 from runtime.wiring.common import build_common
@@ -69,6 +70,11 @@ async def build_program(role: Role, settings: Settings, stack: AsyncExitStack) -
     if role.serves_clients:
         gateway = await build_gateway(common, health, stack)
         background |= gateway.background
+        if worker is None:
+            workers = WorkersSeen(common.adapters.roster, common.clock)
+            await workers.poll()
+            health.watch(checks={}, beside={"workers": workers.tell_problem}, gauges=dict)
+            background["follow workers"] = lambda: workers.run(settings.control_poll_s)
     else:
         worker_http = await build_worker_http(settings, health, stack)
     return Program(

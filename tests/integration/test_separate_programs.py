@@ -138,7 +138,7 @@ def test_a_call_and_its_log_cross_the_programs(
 def test_both_tell_their_health(program: DistributedProgram) -> None:
     for part in (program.main, program.workers[0]):
         assert get(f"{part.address}/healthz") == (200, {"status": "ok"})
-        assert get(f"{part.address}/readyz") == (200, {"status": "ready"})
+        until(lambda part=part: get(f"{part.address}/readyz") == (200, {"status": "ready"}))
     assert "yunhan_slots_free" in program.workers[0].metrics()
     assert "yunhan_slots_free" not in program.main.metrics()
 

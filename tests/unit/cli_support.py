@@ -141,6 +141,12 @@ class Shell:
         (self.data_dir / "access-key.json").write_text(json.dumps(key))
         (self.data_dir / "running.json").write_text(json.dumps({"endpoint": endpoint, "pid": 1}))
 
+    def run_worker(self) -> None:
+        """As `yunhan worker` does."""
+        folder = self.data_dir / "worker"
+        folder.mkdir(parents=True)
+        (folder / "running.json").write_text(json.dumps({"endpoint": "", "pid": 1}))
+
     def run(self, *arguments: str, stdin: str = "") -> Result:
         return CliRunner().invoke(cli, arguments, input=stdin, env=self.environ, prog_name="yunhan")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runtime.data_dir import DataDir
 from tests.unit.cli_support import (
     KEY_ID,
     OTHER_SPACE_ID,
@@ -208,7 +209,8 @@ def test_half_a_key_in_the_settings_is_wrong_usage(shell: Shell) -> None:
 def test_no_key_yet_says_what_makes_one(tmp_path: Path) -> None:
     result = Shell(tmp_path).run("keys")
     assert result.exit_code == 1
-    assert "yunhan up" in result.stderr
+    for named in ("yunhan up", "yunhan gateway", "--endpoint", "YUNHAN_ACCESS_KEY_ID"):
+        assert named in result.stderr
 
 
 # --- reaching the program -----------------------------------------------------------------------
@@ -218,6 +220,15 @@ def test_no_running_program_is_exit_code_3(tmp_path: Path) -> None:
     result = Shell(tmp_path).run("space", "list")
     assert result.exit_code == 3
     assert "yunhan up" in result.stderr
+
+
+@pytest.mark.parametrize("folder", ["worker", "."])
+def test_a_worker_takes_no_requests_and_says_who_does(tmp_path: Path, folder: str) -> None:
+    with DataDir(tmp_path).own(), DataDir(tmp_path / folder).announce(""):
+        result = Shell(tmp_path).run("space", "list")
+    assert result.exit_code == 3
+    for named in ("worker", "--endpoint", "YUNHAN_ACCESS_KEY_ID"):
+        assert named in result.stderr
 
 
 def test_a_program_that_was_killed_is_exit_code_3(tmp_path: Path) -> None:

@@ -96,6 +96,62 @@ def test_a_program_on_another_rung_than_this_environment_gives_is_a_warning(
     assert said in found["program"]["text"]
 
 
+def test_a_gateway_without_a_worker_is_told(
+    shell: Shell, fake: FakeManagement, walls: list[str]
+) -> None:
+    shell.announce(fake.endpoint)
+    problem = {"Part": "workers", "Text": "no worker has reported since then"}
+    fake.answers["YunhanDescribeServer"] = {"Rung": "", "Isolates": False, "Problems": [problem]}
+    finding = findings(shell)["program"]
+    assert finding["state"] == "problem"
+    assert "no worker has reported" in finding["text"]
+    assert "rung" not in finding["text"]
+    assert "yunhan worker" in finding["next_step"]
+    assert finding["details"] == ["workers: no worker has reported since then"]
+
+
+GATEWAY_ONLY = {"management key", "address", "https address", "local CA", "trigger domain"}
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "ok"), (503, "problem")])
+def test_where_a_worker_runs_it_is_asked_and_a_gateway_named(
+    shell: Shell, fake: FakeManagement, walls: list[str], status: int, state: str
+) -> None:
+    fake.ready_status = status
+    shell.environ["YUNHAN_WORKER_HTTP"] = fake.endpoint.removeprefix("http://")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        shell.environ["YUNHAN_HTTP"] = f"127.0.0.1:{other.getsockname()[1]}"
+        shell.run_worker()
+        found = findings(shell)
+    assert not found.keys() & GATEWAY_ONLY
+    assert found["program"]["state"] == state
+    assert "a worker runs here" in found["program"]["text"]
+    assert ("ask a gateway" in found["program"]["text"]) == (status == 200)
+    assert (fake.endpoint in found["program"]["next_step"]) == (status == 503)
+
+
+def test_a_worker_that_does_not_answer_is_a_problem(shell: Shell, walls: list[str]) -> None:
+    shell.environ["YUNHAN_WORKER_HTTP"] = free_address()
+    shell.run_worker()
+    finding = findings(shell)["program"]
+    assert finding["state"] == "problem"
+    assert "nothing answers" in finding["text"]
+    shell.environ["YUNHAN_WORKER_HTTP"] = ""
+    finding = findings(shell)["program"]
+    assert finding["state"] == "ok"
+    assert "YUNHAN_WORKER_HTTP is empty" in finding["text"]
+
+
+def test_beside_a_gateway_a_worker_hides_nothing(
+    shell: Shell, fake: FakeManagement, walls: list[str]
+) -> None:
+    shell.run_worker()
+    shell.announce(fake.endpoint)
+    found = findings(shell)
+    assert found.keys() >= GATEWAY_ONLY
+    assert found["program"]["text"].startswith(f"ready at {fake.endpoint}")
+
+
 def test_production_without_a_master_key_is_a_problem(shell: Shell, tmp_path: Path) -> None:
     assert findings(shell)["master key"]["state"] == "ok"
     shell.environ["YUNHAN_ENV"] = "production"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runtime.intake.message import ARGS_DEPTH_MAX, read_call
 from runtime.intake.refusals import DETAIL_MAX, IntakeRefusedError, Reason, shown
 from runtime.intake.users import UsersError, read_users, read_users_json
+from runtime.settings import SettingsError, load_settings
 
 JSON = "application/json"
 GOOD = {"version": 1, "space": "mp-1", "function": "hello", "args": {"name": "Ada"}}
@@ -211,6 +212,16 @@ def test_the_file_says_the_same() -> None:
 def test_nobody_is_named() -> None:
     assert not read_users("")
     assert not read_users_json(b"{}")
+
+
+@pytest.mark.parametrize(
+    "space", ["myshop", "mp-", "MP-1", "mp-1*", "**", "mp-1/x", "mp-" + 62 * "a"]
+)
+def test_what_is_no_id_of_a_space_is_told_with_its_user(space: str) -> None:
+    with pytest.raises(UsersError, match=r"user 'shop'.*yunhan space list"):
+        read_users(f"ops=*;shop=mp-1,{space}")
+    with pytest.raises(SettingsError, match=r"YUNHAN_INTAKE_USERS.*yunhan space list"):
+        load_settings({"YUNHAN_INTAKE_USERS": f"shop={space}"})
 
 
 @pytest.mark.parametrize(
