@@ -135,10 +135,14 @@ def test_a_call_and_its_log_cross_the_programs(
     assert logs.returncode == 0, logs.stderr
 
 
+def _is_ready(part: Process) -> bool:
+    return get(f"{part.address}/readyz") == (200, {"status": "ready"})
+
+
 def test_both_tell_their_health(program: DistributedProgram) -> None:
     for part in (program.main, program.workers[0]):
         assert get(f"{part.address}/healthz") == (200, {"status": "ok"})
-        until(lambda part=part: get(f"{part.address}/readyz") == (200, {"status": "ready"}))
+        until(partial(_is_ready, part))
     assert "yunhan_slots_free" in program.workers[0].metrics()
     assert "yunhan_slots_free" not in program.main.metrics()
 
