@@ -145,7 +145,7 @@ def test_chosen_kinds_only() -> None:
     assert sum(counts.values()) == 20
 
 
-def test_only_clean_runs_that_passed_are_summed(tmp_path: Path) -> None:
+def test_clean_runs_are_summed_all_and_those_that_passed(tmp_path: Path) -> None:
     path = tmp_path / "faults.jsonl"
     figures = {
         "seed": 1,
@@ -160,7 +160,7 @@ def test_only_clean_runs_that_passed_are_summed(tmp_path: Path) -> None:
     }
     records.append(path, "a" * 40, figures)
     records.append(path, "a" * 40 + "-dirty", figures)
-    records.append(path, "b" * 40, {**figures, "violations": ["lost"]})
+    records.append(path, "b" * 40, {**figures, "violations": ["lost"], "violation_count": 1})
     table = records.summary(path).splitlines()
     assert [json.loads(line)["verdict"] for line in path.read_text().splitlines()] == [
         "passed",
@@ -168,5 +168,8 @@ def test_only_clean_runs_that_passed_are_summed(tmp_path: Path) -> None:
         "failed",
     ]
     assert "aaaaaaaaaa+changes" in table[2]
-    assert table[-1].split() == ["sum", "1", "of", "3", "runs", "7", "4", "1", "1", "1", "10", "5"]
+    assert table[3].endswith("failed (1, see the file)")
+    sums = [line.split() for line in table[-2:]]
+    assert sums[0] == ["all", "2", "of", "3", "runs", "14", "8", "2", "2", "2", "20", "10"]
+    assert sums[1] == ["passed", "1", "of", "3", "runs", "7", "4", "1", "1", "1", "10", "5"]
     assert FREEZE

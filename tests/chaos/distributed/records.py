@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,25 +54,30 @@ def groups(by_kind: Mapping[str, int]) -> Counter[str]:
 
 
 def summary(path: Path) -> str:
-    """A table of all runs and their sums. Only runs of a clean tree that passed count in the sums."""
+    """A table of all runs, and the sums of those of a clean tree: all of them, and those that passed."""
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     rows = [_row(line) for line in lines]
-    counted = [
+    clean = [
         row
         for row, line in zip(rows, lines, strict=True)
-        if line["verdict"] == "passed" and "+changes" not in line["commit"]
+        if not line["commit"].endswith("+changes")
     ]
-    sums = {
-        name: str(sum(int(row[name]) for row in counted))
-        for name in ("faults", "kills", "stores", "freezes", "others", "accepted", "calls")
-    }
-    sums |= {"at": "sum", "commit": f"{len(counted)} of {len(rows)} runs", "verdict": ""}
-    sums |= {"seed": "", "slowest": "", "peak": ""}
-    table = [dict(_COLUMNS), *rows, sums]
+    passed = [row for row in clean if row["verdict"] == "passed"]
+    sums = [_sum("all", clean, len(rows)), _sum("passed", passed, len(rows))]
+    table = [dict(_COLUMNS), *rows, *sums]
     widths = {name: max(len(row[name]) for row in table) for name, _ in _COLUMNS}
     return "\n".join(
         "  ".join(row[name].ljust(widths[name]) for name, _ in _COLUMNS).rstrip() for row in table
     )
+
+
+def _sum(title: str, counted: Sequence[Mapping[str, str]], runs: int) -> dict[str, str]:
+    sums = dict.fromkeys(name for name, _ in _COLUMNS) | {
+        name: str(sum(int(row[name]) for row in counted))
+        for name in ("faults", "kills", "stores", "freezes", "others", "accepted", "calls")
+    }
+    sums |= {"at": title, "commit": f"{len(counted)} of {runs} runs"}
+    return {name: value or "" for name, value in sums.items()}
 
 
 def _row(line: Mapping[str, Any]) -> dict[str, str]:
@@ -88,5 +93,10 @@ def _row(line: Mapping[str, Any]) -> dict[str, str]:
         "calls": str(sum(line["sync"].values())),
         "slowest": f"{line['recovered_max_s']} s",
         "peak": "/".join(str(value) for value in line["peak_mb"].values()),
-        "verdict": line["verdict"],
+        "verdict": _verdict(line),
     }
+
+
+def _verdict(line: Mapping[str, Any]) -> str:
+    count = line.get("violation_count", 0)
+    return line["verdict"] if line["verdict"] == "passed" else f"failed ({count}, see the file)"
