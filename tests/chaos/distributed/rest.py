@@ -66,12 +66,9 @@ class Rest:
 
     def _problems(self) -> list[str]:
         try:
-            return [
-                *self._of_ledger(),
-                *self._of_accepted(),
-                *self._of_broker(),
-                *self._of_programs(),
-            ]
+            problems = [*self._of_broker(), *self._of_programs(), *self._of_ledger()]
+            # Last and only then: to ask for thousands of jobs again and again would hold up the work.
+            return problems or self._of_accepted()
         except (OSError, urllib.error.URLError, AMQPError, PyMongoError, RuntimeError) as error:
             return [f"{type(error).__name__}: {error}"]
 
