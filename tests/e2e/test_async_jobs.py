@@ -230,7 +230,9 @@ def test_errors_are_tried_again_where_the_function_says_so(jobs: Jobs) -> None:
     [again] = [each for each in told["jobs"] if each["replayOf"] == job_id]
     job = jobs.end(again["jobId"])
     assert (job["State"], job["Result"], job["ReplayOf"]) == ("succeeded", "2", job_id)
-    assert jobs.cli("dead", "replay", "--all", "--space", jobs.space) == told
+    before = [{**each, "first": False} for each in told["jobs"]]
+    repeated = jobs.cli("dead", "replay", "--all", "--space", jobs.space)
+    assert repeated == {"jobs": before, "left": []}
     one = jobs.cli("dead", "replay", job_id)
     assert one["jobId"] not in {job_id, again["jobId"]}
     jobs.end(one["jobId"])
