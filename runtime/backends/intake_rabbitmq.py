@@ -136,7 +136,6 @@ class RabbitMqIntake(Intake):
         if self._link.lost:  # whatever was the reason: what is missing is there again after this
             await self._repair()
         channel = await connection.channel(confirms=False)
-        channel.on_cancelled = self._on_cancelled
         await channel.prefetch(self._options.in_hand_max)
         self._channel = channel
         if self._taking:
@@ -156,7 +155,9 @@ class RabbitMqIntake(Intake):
             self._heard.add(tag)
             self._line.put_nowait(_Delivery(message, self, again=tag == _AGAIN))
 
-        await channel.consume(self._queue_of(tag), on_message, tag=tag)
+        await channel.consume(
+            self._queue_of(tag), on_message, tag=tag, on_cancelled=self._on_cancelled
+        )
 
     def _queue_of(self, tag: str) -> str:
         return self.topology.again if tag == _AGAIN else self.topology.messages

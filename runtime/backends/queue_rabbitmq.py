@@ -41,6 +41,7 @@ from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.publisher import Publisher
 from runtime.backends.rabbitmq.room import Room
 from runtime.backends.rabbitmq.topology import CALLS, EXPIRED, LOST, Topology
+from runtime.backends.rabbitmq.wills import LastWill
 from runtime.errors import OursError, UnavailableError
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery, Queue
@@ -83,15 +84,18 @@ class RabbitMqQueue(Queue):
             publisher=self._call_publisher,
             clock=self._clock,
             counts=self.counts,
-            on_cancelled=lambda channel: self._aside(self._consume_expired_again(channel), EXPIRED),
+            on_expired_cancelled=self._on_expired_cancelled,
             aside=self._aside,
         )
+        self._will = LastWill(topology)
         self._bench = Bench(
             topology=topology,
             publisher=self._job_publisher,
             clock=self._clock,
             counts=self.counts,
             aside=self._aside,
+            will=self._will,
+            taken_after_s=options.taken_after_s,
         )
         self._room = Room(options, topology, clock=self._clock)
         self._jobs_aside = Aside(
@@ -189,6 +193,7 @@ class RabbitMqQueue(Queue):
             self._open = False
             self._calls.end()
             await self._end_consumers()
+            self._will.withdraw()
             await self._stop_tasks()
 
     async def call(self, job: Job) -> Outcome:
@@ -205,7 +210,7 @@ class RabbitMqQueue(Queue):
 
     async def take(self) -> Delivery:
         self._must_be_open()
-        self._consume("calls", self._call_consumer)
+        self._consume("calls", self._call_consumer, self._will)
         while True:
             delivery = await self._call_consumer.take()
             try:
@@ -249,18 +254,29 @@ class RabbitMqQueue(Queue):
         self._call_publisher.refuse_waiting()
         self._job_publisher.refuse_waiting()
 
-    def _consume(self, name: str, consumer: Consumer[Any]) -> None:
+    def _consume(self, name: str, consumer: Consumer[Any], will: LastWill | None = None) -> None:
         """The connection for one kind of job."""
         if name in self._tasks:
             return
 
         async def on_up(connection: Connection) -> Sequence[Channel]:
-            return [await consumer.open(connection)]
+            channel = await connection.channel(confirms=False)
+            if will is not None:
+                await will.open(channel)
+            consumer.open(channel)
+            return [channel]
 
-        link = Link(name, self._options, on_up=on_up, on_down=consumer.close, repair=self._repair)
+        def on_down() -> None:
+            consumer.close()
+            if will is not None:
+                will.close()
+
+        link = Link(name, self._options, on_up=on_up, on_down=on_down, repair=self._repair)
         self._links.append(link)
         self._start(name, link.run())
         self._start(f"consume {name}", consumer.run())
+        if will is not None:
+            self._start("renew the last will", will.run())
 
     def _watch_room(self) -> None:
         if "room" not in self._tasks:
@@ -273,6 +289,9 @@ class RabbitMqQueue(Queue):
             )
             self._start("room", link.run())
             self._start("count what is beside the shards", self._room.run())
+
+    def _on_expired_cancelled(self, channel: Channel) -> None:
+        self._aside(self._consume_expired_again(channel), EXPIRED)
 
     async def _consume_expired_again(self, channel: Channel) -> None:
         """Callers that wait on this channel keep it; without the consumer it is of no use."""

@@ -1,8 +1,9 @@
 """How many records a space has in each slot of time: collection `record_days`.
 
-One small document per space and day, so that one read tells how a space's records lie. The counts follow
-the records with a second write and are hints: they fall behind when a program dies between the two.
-Pruning by count then keeps too much rather than too little.
+One small document per space and day, so that one read tells how a space's records lie. It is there before
+the first record of its day, so whoever goes through all of them finds every space that has records. The
+counts follow the records with a second write and are hints: they fall behind when a program dies between the
+two. Pruning by count then keeps too much rather than too little.
 
     _id  space id / day    s  space id    d  days since 1970    n  {number of the slot in its day: records}
 """
@@ -20,6 +21,7 @@ from runtime.backends.documents_mongodb import Document
 from runtime.backends.record_windows import SLOT_MS, Window, slot_of
 
 _DAY_MS = 86_400_000
+_ANNOUNCED_MAX = 10_000
 
 
 class RecordCounts:
@@ -27,10 +29,33 @@ class RecordCounts:
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._days = database["record_days"]
+        self._announced: set[tuple[str, int]] = set()
+        """Space and day whose document was there when we looked."""
 
     async def ensure_indexes(self) -> None:
         """Idempotent."""
         await self._days.create_indexes([IndexModel([("s", 1), ("d", 1)])])
+
+    async def announce(self, records: Iterable[tuple[str, int]]) -> None:
+        """Before records are written: pairs of space id and start time in ms. Idempotent."""
+        days = {(space_id, started_ms // _DAY_MS) for space_id, started_ms in records}
+        unknown = days - self._announced
+        if not unknown:
+            return
+        await self._days.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": _id(space_id, day)},
+                    {"$setOnInsert": {"s": space_id, "d": day, "n": {}}},
+                    upsert=True,
+                )
+                for space_id, day in unknown
+            ],
+            ordered=False,
+        )
+        if len(self._announced) + len(unknown) > _ANNOUNCED_MAX:
+            self._announced.clear()
+        self._announced |= unknown
 
     async def add(self, records: Iterable[tuple[str, int]]) -> None:
         """Count records: pairs of space id and start time in ms."""
@@ -78,9 +103,11 @@ class RecordCounts:
             by_day[slot // _DAY_MS][_key(slot)] = ""
         for day, keys in by_day.items():
             await self._days.update_one({"_id": _id(space_id, day)}, {"$unset": keys})
-        if by_day:
-            empty = {"s": space_id, "d": {"$lte": max(by_day)}, "n": {}}
-            await self._days.delete_many(empty)
+
+    async def drop_empty(self, space_id: str, *, before_ms: int) -> None:
+        """Forget days before this time that count nothing. Idempotent."""
+        before = {"s": space_id, "d": {"$lt": before_ms // _DAY_MS}}
+        await self._days.delete_many({**before, "n": {}})
 
     async def take_off(self, space_id: str, slot: int, count: int) -> None:
         """Count fewer records in one slot."""
@@ -89,6 +116,7 @@ class RecordCounts:
 
     async def drop_space(self, space_id: str) -> None:
         """Forget everything of a space. Idempotent."""
+        self._announced = {each for each in self._announced if each[0] != space_id}
         await self._days.delete_many({"s": space_id})
 
 

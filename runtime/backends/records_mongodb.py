@@ -69,7 +69,6 @@ class RecordsMongodb(RecordStore):
                 [
                     IndexModel([("s", ASCENDING), ("t", ASCENDING)]),
                     IndexModel([("s", ASCENDING), ("f", ASCENDING), ("t", ASCENDING)]),
-                    IndexModel([("t", ASCENDING)]),  # deletion by age
                 ]
             )
             await self._counts.ensure_indexes()
@@ -82,6 +81,7 @@ class RecordsMongodb(RecordStore):
         if not documents:
             return
         with translated(f"insert {len(documents)} invocation records"):
+            await self._counts.announce((each.space_id, each.started_ms) for each, _ in storable)
             left_out: set[int] = set()
             try:
                 await self._raw.insert_many(documents, ordered=False)
@@ -128,8 +128,10 @@ class RecordsMongodb(RecordStore):
                     cut_ms = max(cut_ms, await self._cut_by_count(space_id, counts, keep_per_space))
                 if any(slot < cut_ms for slot in counts):
                     gone += await self._delete_before(space_id, counts, cut_ms)
-            uncounted = await self._records.delete_many({"t": {"$lt": before_ms}})
-        return gone + uncounted.deleted_count
+                uncounted = {"s": space_id, "t": {"$lt": before_ms}}
+                gone += (await self._records.delete_many(uncounted)).deleted_count
+                await self._counts.drop_empty(space_id, before_ms=max(cut_ms, before_ms))
+        return gone
 
     async def delete_space(self, space_id: str) -> None:
         with translated(f"delete invocation records of space {space_id}"):

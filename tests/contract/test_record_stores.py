@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 from structlog.testing import capture_logs
 
 from runtime.backends.documents_mongodb import Document
@@ -75,10 +76,30 @@ class MongodbContract(RecordStoreContract):
     ) -> None:
         records = [sample_record(at_ms=i) for i in range(5)]
         await store.insert(records)
-        await database["record_days"].drop()  # as after a crash between the two writes
+        # as after a crash between the two writes
+        await database["record_days"].update_many({}, {"$set": {"n": {}}})
         assert await store.find(QUERY, offset=1, limit=2) == (records[3:1:-1], 5)
         assert await store.prune(before_ms=records[2].started_ms, keep_per_space=100) == 2
         assert await store.find(QUERY, offset=0, limit=9) == (records[:1:-1], 3)
+
+    async def test_a_space_whose_records_were_never_counted_is_pruned(
+        self,
+        store: RecordStore,
+        database: AsyncDatabase[Document],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        async def fail(*_: object) -> None:
+            raise PyMongoError
+
+        record = sample_record()
+        with monkeypatch.context() as patch:
+            patch.setattr(RecordCounts, "add", fail)
+            await store.insert([record])
+        assert await store.prune(before_ms=record.started_ms, keep_per_space=1) == 0
+        assert await store.find(QUERY, offset=0, limit=1) == ([record], 1)
+        next_day_ms = record.started_ms + 86_400_000
+        assert await store.prune(before_ms=next_day_ms, keep_per_space=1) == 1
+        assert await database["record_days"].count_documents({}) == 0
 
     async def test_counts_that_are_too_high_delete_nothing_that_is_kept(
         self, store: RecordStore, database: AsyncDatabase[Document]
@@ -129,7 +150,7 @@ class MongodbContract(RecordStoreContract):
         records = [sample_record(at_ms=i * 3_600_000) for i in range(60)]
         await store.insert(records)
         assert await store.prune(before_ms=records[-1].started_ms + 1, keep_per_space=9) == 60
-        await store.prune(before_ms=records[-1].started_ms + 600_000, keep_per_space=9)
+        await store.prune(before_ms=records[-1].started_ms + 86_400_000, keep_per_space=9)
         assert await database["records"].count_documents({}) == 0
         assert await database["record_days"].count_documents({}) == 0
 

@@ -1,7 +1,7 @@
 """A worker as a process of its own, without sandboxes: `python -m ... URL PREFIX MODE`.
 
-Modes: `hold` prints the id of each job that it takes and never finishes one; `echo` answers with the
-arguments, at most 16 jobs at a time.
+Modes: `hold` prints the id of each job that it takes and never finishes one; `silent` does the same and never
+says that it took one, either; `echo` answers with the arguments, at most 16 jobs at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def start_worker(url: str, prefix: str, mode: str) -> subprocess.Popen[str]:
 
 
 async def _run(url: str, prefix: str, mode: str) -> None:
-    queue = rabbitmq_queue(replace(new_options(url), prefix=prefix, call_prefetch=SLOTS))
+    options = replace(new_options(url), prefix=prefix, call_prefetch=SLOTS)
+    if mode == "silent":
+        options = replace(options, taken_after_s=3600.0)
+    queue = rabbitmq_queue(options)
     slots = asyncio.Semaphore(SLOTS)
 
     async def answer(delivery: Delivery) -> None:

@@ -138,6 +138,37 @@ async def test_a_job_whose_worker_died_is_not_called_expired(
     assert (await call).kind is OutcomeKind.WORKER_LOST
 
 
+async def test_a_job_whose_worker_died_before_it_said_so_is_not_called_expired(
+    queue: RabbitMqQueue, workers: Workers
+) -> None:
+    """Short jobs are not told to be taken; the broker has the worker's last will."""
+    worker = await workers.start("silent")
+    job = sample_job(wait_ms=2000)
+    call = asyncio.create_task(queue.call(job))
+    assert await line_of(worker) == job.job_id
+    assert queue.waiting == 1, "nobody told that it was taken"
+    worker.kill()
+    assert (await call).kind is OutcomeKind.WORKER_LOST
+
+
+async def test_a_job_that_nobody_took_is_expired_though_a_worker_ended_in_order(
+    queue: RabbitMqQueue, options: RabbitMqOptions
+) -> None:
+    other = rabbitmq_queue(options)
+    async with other.open():
+        answer = asyncio.create_task(queue.call(sample_job()))
+        await finish_one(other)
+        assert (await answer).ok
+        other_will = other._will
+        while not other_will.held:
+            await asyncio.sleep(0.01)  # it is held a moment after the connection was made
+        await other.stop_taking()
+        call = asyncio.create_task(queue.call(sample_job(wait_ms=1500)))
+        while not queue.waiting:
+            await asyncio.sleep(0.01)
+    assert (await call).kind is OutcomeKind.EXPIRED
+
+
 async def test_what_a_busy_worker_holds_reaches_an_idle_one(
     queue: RabbitMqQueue, options: RabbitMqOptions
 ) -> None:

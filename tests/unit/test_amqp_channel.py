@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +84,7 @@ async def test_consumers_start_in_another_order_each_time() -> None:
 
         async def prefetch(self, count: int) -> None: ...
 
-        async def consume(self, queue: str, on_message: Any, *, tag: str) -> None:
+        async def consume(self, queue: str, on_message: Any, *, tag: str, **_: Any) -> None:
             self.order.append(queue)
 
         async def cancel(self, tag: str) -> None: ...
@@ -93,13 +92,10 @@ async def test_consumers_start_in_another_order_each_time() -> None:
     async def repair() -> None:
         raise AssertionError
 
-    async def channel(*, confirms: bool) -> Recorder:
-        return recorder
-
-    recorder, first = Recorder(), set()
+    first: set[str] = set()
+    recorder: Any = Recorder()
     consumer: Consumer[Any] = Consumer("c", queues, accept=lambda message: None, repair=repair)
-    connection: Any = SimpleNamespace(channel=channel)
-    await consumer.open(connection)
+    consumer.open(recorder)
     for _ in range(12):
         await consumer._adjust()
         assert sorted(recorder.order) == sorted(queues), "each of them, once"

@@ -17,6 +17,7 @@ from runtime.backends.rabbitmq.deliveries import Bench, JobDelivery
 from runtime.backends.rabbitmq.lanes import HALVED_AFTER_S, LANES, WIDTHS, LaneCounts
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.topology import Topology
+from runtime.backends.rabbitmq.wills import LastWill
 from runtime.errors import OverloadedError
 from runtime.messages import Job
 from runtime.ports import SystemClock
@@ -95,7 +96,7 @@ class Broker(Channel):
     async def prefetch(self, count: int) -> None:
         self._prefetch = count
 
-    async def consume(self, queue: str, on_message: Any, *, tag: str, no_ack: bool = False) -> None:
+    async def consume(self, queue: str, on_message: Any, *, tag: str, **_: Any) -> None:
         assert tag not in self._seen, "a tag is never used again"
         self._seen.add(tag)
         self._tagged[tag] = self.names[queue]
@@ -151,6 +152,8 @@ class Worker:
             clock=SystemClock(),
             counts=Counter(),
             aside=self._aside,
+            will=LastWill(topology),
+            taken_after_s=options.taken_after_s,
         )
         self.counts = bench.counts
         aside = Aside(bench, keep=lambda job: self.intake.put_back(job))  # noqa: PLW0108 - made below
@@ -181,8 +184,7 @@ class Worker:
 
     async def starts(self, count: int) -> list[str]:
         """The spaces of the next jobs, each begun once the one before it is over and all is quiet."""
-        connection: Any = self
-        await self.intake.open(connection)
+        self.intake.open(self.broker)
         running = asyncio.create_task(self.intake.run())
         spaces = []
         for _ in range(count):

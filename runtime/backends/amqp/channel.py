@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from pamqp.base import Frame as Method
 from pamqp.commands import Basic, Confirm, Queue
 from pamqp.commands import Channel as ChannelMethods
+from pamqp.common import FieldTable
 from pamqp.header import ContentHeader
 
 from runtime.backends.amqp.errors import (
@@ -58,6 +59,12 @@ class Message:
 
 
 OnMessage = Callable[[Message], None]
+OnCancelled = Callable[[str], None]
+"""Called with the consumer tag when the broker cancels a consumer: its queue is gone."""
+
+
+def _ignore(_tag: str) -> None:
+    """Nobody has to know that a consumer was cancelled."""
 
 
 class Wire(Protocol):
@@ -78,14 +85,12 @@ class Channel:
     """Made by `Connection.channel`."""
 
     def __init__(self, wire: Wire, number: int) -> None:
-        self.on_cancelled: Callable[[str], None] = lambda _: None
-        """Called with the consumer tag when the broker cancels a consumer: its queue is gone."""
         self.closed: asyncio.Future[AmqpError] = asyncio.get_running_loop().create_future()
         """Done when the channel or its connection is gone; the result says why."""
         self._wire = wire
         self._number = number
         self._requests: deque[tuple[type[Method], asyncio.Future[Method]]] = deque()
-        self._consumers: dict[str, OnMessage] = {}
+        self._consumers: dict[str, tuple[OnMessage, OnCancelled]] = {}
         self._published: dict[int, tuple[asyncio.Future[None], str | None]] = {}
         """Future and message id of each message that waits for its confirmation, by number."""
         self._last_number = 0
@@ -150,10 +155,16 @@ class Channel:
         await self._request(Basic.Qos(prefetch_count=count), Basic.QosOk)
 
     async def consume(
-        self, queue: str, on_message: OnMessage, *, tag: str, no_ack: bool = False
+        self,
+        queue: str,
+        on_message: OnMessage,
+        *,
+        tag: str,
+        on_cancelled: OnCancelled = _ignore,
+        no_ack: bool = False,
     ) -> None:
-        """`on_message` must not wait and must not raise: an exception ends the connection."""
-        self._consumers[tag] = on_message
+        """Neither function may wait or raise: an exception ends the connection."""
+        self._consumers[tag] = (on_message, on_cancelled)
         try:
             await self._request(
                 Basic.Consume(queue=queue, consumer_tag=tag, no_ack=no_ack), Basic.ConsumeOk
@@ -166,6 +177,21 @@ class Channel:
         """Returns when no message of this consumer comes any more."""
         await self._request(Basic.Cancel(consumer_tag=tag), Basic.CancelOk)
         self._consumers.pop(tag, None)
+
+    async def declare(
+        self, queue: str, *, durable: bool, exclusive: bool = False, arguments: FieldTable
+    ) -> None:
+        """A queue, idempotent. When there is another one of that name the broker closes the channel."""
+        await self._request(
+            Queue.Declare(queue=queue, durable=durable, exclusive=exclusive, arguments=arguments),
+            Queue.DeclareOk,
+        )
+
+    async def bind(self, queue: str, *, exchange: str, routing_key: str) -> None:
+        """What is published there under that key comes into the queue. Idempotent."""
+        await self._request(
+            Queue.Bind(queue=queue, exchange=exchange, routing_key=routing_key), Queue.BindOk
+        )
 
     async def count(self, queue: str) -> int:
         """Its messages that nobody has. Without that queue the broker closes the channel."""
@@ -273,8 +299,8 @@ class Channel:
 
     def _on_cancel(self, frame: Basic.Cancel) -> None:
         tag = frame.consumer_tag or ""
-        if self._consumers.pop(tag, None) is not None:
-            self.on_cancelled(tag)
+        _, on_cancelled = self._consumers.pop(tag, (None, _ignore))
+        on_cancelled(tag)
 
     def _on_confirmation(self, frame: Basic.Ack | Basic.Nack) -> None:
         last = frame.delivery_tag or 0
@@ -323,7 +349,7 @@ class Channel:
         if isinstance(method, Basic.Return):
             self._on_return(header.properties.message_id)
             return
-        on_message = self._consumers.get(method.consumer_tag or "")
+        on_message, _ = self._consumers.get(method.consumer_tag or "", (None, _ignore))
         if on_message is None:
             raise ProtocolError("a message for no consumer")
         on_message(Message(self, method, header.properties, size=header.body_size, body=body))

@@ -1,9 +1,9 @@
 """The caller's half of synchronous jobs: publishes a job and waits for what comes back.
 
-A caller is told `expired` only when it is certain that the job never ran: by the broker, which dropped it, or
-by the worker that held it. A worker says `taken` before it starts a job, so a job that the broker drops after
-its worker died is not mistaken for one that nobody took. Where nothing is certain the outcome is
-`worker_lost`, which says that it may have run.
+A caller is told `expired` only when it is certain that the job never ran: by the worker that held it, or
+because the broker dropped it, no worker said `taken` and none died meanwhile (`rabbitmq.wills`): it might
+have had the job in its hands. Where nothing is certain the outcome is `worker_lost`, which says that
+the job may have run.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from runtime.backends.rabbitmq.messages import (
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.publisher import Publisher
 from runtime.backends.rabbitmq.topology import CALLS, EXPIRED, Topology
+from runtime.backends.rabbitmq.wills import Deaths
 from runtime.errors import MalformedMessageError, OverloadedError, UnavailableError
 from runtime.job_codec import decode_outcome, encode_job
 from runtime.messages import Job, Outcome
@@ -33,17 +34,21 @@ from runtime.ports import Clock
 
 _NOTICE_GRACE_S = 2.0
 """After a job's wait: for the broker's word that it dropped the job. Without it, nobody knows."""
+_DEATH_GRACE_S = 0.5
+"""After the broker dropped a job: for its word that the job's worker had just died."""
 _EXPIRED_PREFETCH = 64
 
 
 class _Caller:
     """One caller that waits."""
 
-    __slots__ = ("answer", "job", "taken", "timer")
+    __slots__ = ("answer", "began_s", "job", "taken", "timer")
 
-    def __init__(self, job: Job, answer: asyncio.Future[Outcome]) -> None:
+    def __init__(self, job: Job, answer: asyncio.Future[Outcome], began_s: float) -> None:
+        """`began_s`: loop time."""
         self.job = job
         self.answer = answer
+        self.began_s = began_s
         self.taken = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -67,16 +72,17 @@ class Calls:
         publisher: Publisher,
         clock: Clock,
         counts: Counter[str],
-        on_cancelled: Callable[[Channel], None],
+        on_expired_cancelled: Callable[[Channel], None],
         aside: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
-        """`on_cancelled` is called when the queue of expired jobs was deleted; `consume_expired` goes on.
+        """`on_expired_cancelled`: the queue of expired jobs was deleted; `consume_expired` goes on.
         `aside` does what needs to wait, for a message of the queue that it is told."""
-        self._on_cancelled = on_cancelled
+        self._on_expired_cancelled = on_expired_cancelled
         self._aside = aside
         self._options = options
         self._topology = topology
         self._publisher = publisher
+        self._deaths = Deaths(topology)
         self._clock = clock
         self._counts = counts
         self._callers: dict[str, _Caller] = {}
@@ -92,8 +98,8 @@ class Calls:
     async def open(self, connection: Connection) -> Channel:
         """Of a new connection: direct reply-to wants publisher and consumer on one channel."""
         channel = await self._publisher.open(connection)
-        channel.on_cancelled = lambda _: self._on_cancelled(channel)
         await channel.consume(REPLY_TO, self._on_reply, tag="replies", no_ack=True)
+        await self._deaths.open(channel)
         await channel.prefetch(_EXPIRED_PREFETCH)
         await self.consume_expired(channel)
         return channel
@@ -104,6 +110,7 @@ class Calls:
             self._topology.queue(EXPIRED),
             lambda message: self._aside(self._tell_expired(message), EXPIRED),
             tag=EXPIRED,
+            on_cancelled=lambda _: self._on_expired_cancelled(channel),
         )
 
     def close(self) -> None:
@@ -137,7 +144,7 @@ class Calls:
                 " (YUNHAN_QUEUE_IN_FLIGHT_MAX); try again later"
             )
         loop = asyncio.get_running_loop()
-        caller = _Caller(job, loop.create_future())
+        caller = _Caller(job, loop.create_future(), loop.time())
         self._next_id += 1
         correlation_id = str(self._next_id)
         self._callers[correlation_id] = caller
@@ -208,7 +215,7 @@ class Calls:
             case Kind.EXPIRED if caller.taken:
                 caller.settle(lost(caller.job, "its worker was lost"))
             case Kind.EXPIRED:
-                caller.settle(expired(caller.job))
+                self._wait(caller, _DEATH_GRACE_S, self._dropped)
             case _:
                 self._counts["malformed"] += 1
 
@@ -220,6 +227,13 @@ class Calls:
             caller.fail(UnavailableError(f"the outcome cannot be read: {error.message}"))
         else:
             caller.settle(outcome)
+
+    def _dropped(self, caller: _Caller) -> None:
+        """By the broker, and no worker said that it had it."""
+        if self._deaths.since(caller.began_s):
+            caller.settle(lost(caller.job, "a worker was lost while it waited"))
+        else:
+            caller.settle(expired(caller.job))
 
     async def _tell_expired(self, message: Message) -> None:
         """The broker dropped a job, of whichever gateway; its caller is told by direct reply-to. Raises

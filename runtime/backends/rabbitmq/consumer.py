@@ -16,7 +16,6 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from runtime.backends.amqp.channel import Channel, Message
-from runtime.backends.amqp.connection import Connection
 from runtime.backends.amqp.errors import NOT_FOUND, AmqpError, ChannelClosedError
 from runtime.errors import OursError, UnavailableError
 
@@ -134,13 +133,10 @@ class Consumer(Generic[D]):
         self._missing = False
         """A queue was deleted."""
 
-    async def open(self, connection: Connection) -> Channel:
+    def open(self, channel: Channel) -> None:
         """Of a new connection. Nothing is consumed before somebody takes."""
-        channel = await connection.channel(confirms=False)
-        channel.on_cancelled = self._on_cancelled
         self._channel = channel
         self._change.set()
-        return channel
 
     def close(self) -> None:
         """The connection is gone: what waits here comes again from the broker."""
@@ -251,7 +247,9 @@ class Consumer(Generic[D]):
                 if self._queues[queue] != prefetch:
                     prefetch = self._queues[queue]
                     await channel.prefetch(prefetch)  # of the consumers that are made next
-                await channel.consume(queue, self._on_message, tag=tag)
+                await channel.consume(
+                    queue, self._on_message, tag=tag, on_cancelled=self._on_cancelled
+                )
             except AmqpError:
                 self._tags.pop(tag, None)
                 raise

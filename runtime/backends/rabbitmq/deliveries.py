@@ -34,6 +34,7 @@ from runtime.backends.rabbitmq.messages import (
 )
 from runtime.backends.rabbitmq.publisher import Publisher, QueueFullError, UnconfirmedError
 from runtime.backends.rabbitmq.topology import CALLS, LOST, LOST_DELAY, Topology
+from runtime.backends.rabbitmq.wills import LastWill
 from runtime.errors import OursError
 from runtime.job_codec import encode_job, encode_outcome
 from runtime.messages import Job, Outcome
@@ -59,7 +60,12 @@ class Bench:
         clock: Clock,
         counts: Counter[str],
         aside: Aside,
+        will: LastWill,
+        taken_after_s: float,
     ) -> None:
+        """`taken_after_s`: a synchronous job that runs for longer is told to its caller."""
+        self.will = will
+        self.taken_after_s = taken_after_s
         self.topology = topology
         self.publisher = publisher
         self.clock = clock
@@ -86,7 +92,16 @@ class CallDelivery(Delivery):
     """A synchronous job."""
 
     rank = 0
-    __slots__ = ("_arrived", "_bench", "_message", "_told", "job", "space_id", "waited_ms")
+    __slots__ = (
+        "_arrived",
+        "_bench",
+        "_message",
+        "_telling",
+        "_told",
+        "job",
+        "space_id",
+        "waited_ms",
+    )
 
     def __init__(self, job: Job, message: Message, bench: Bench) -> None:
         self.job = job
@@ -96,15 +111,21 @@ class CallDelivery(Delivery):
         self._bench = bench
         self._arrived = bench.clock.monotonic()
         self._told = False
+        self._telling: asyncio.TimerHandle | None = None
 
     async def start(self) -> bool:
-        """Tell the caller that it is taken. False: it must not be run, and its caller knows or is told.
+        """The caller is told when it takes long; at once, when it would not hear of our death.
+        False: it must not be run, and its caller knows or is told.
 
         When this is cancelled, the delivery is still whole."""
         self._measure()
         if self.waited_ms >= self.job.wait_ms:
             await self.finish(expired(self.job))
             return False
+        if self._bench.will.held:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(self._bench.taken_after_s, self._tell_taken)
+            return True
         self._told = True
         try:
             await self._bench.reply(self._message, Kind.TAKEN)
@@ -113,7 +134,18 @@ class CallDelivery(Delivery):
             return False
         return True  # it leaves at the end of this turn; the job begins in a later one
 
+    def _tell_taken(self) -> None:
+        self._telling = None
+        self._told = True
+        self._bench.aside(self._bench.reply(self._message, Kind.TAKEN), CALLS)
+
+    def _tell_no_more(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+
     async def finish(self, outcome: Outcome) -> None:
+        self._tell_no_more()
         try:
             await self._bench.reply(self._message, Kind.OUTCOME, encode_outcome(outcome))
             self._message.channel.ack(self._message)
@@ -141,6 +173,7 @@ class CallDelivery(Delivery):
 
     async def _put_back(self) -> bool:
         """False: the broker did not take it; it is still ours."""
+        self._tell_no_more()
         self._measure()
         remaining_ms = self.job.wait_ms - self.waited_ms
         if remaining_ms <= 0:

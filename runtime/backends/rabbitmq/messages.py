@@ -1,9 +1,9 @@
 """What our messages look like on the broker: properties, notices, and how long a job waited. Pure.
 
-A synchronous job carries `correlation_id` and `reply_to` (direct reply-to) and expires in the broker. Three
+A synchronous job carries `correlation_id` and `reply_to` (direct reply-to) and expires in the broker. Four
 things come back under its correlation id, told apart by the message type:
 
-    taken     a worker starts it now; sent before it runs, so that no caller is told that it never ran
+    taken     a worker runs it; only of a job that lasts, or whose worker left no last will with the broker
     returned  that worker did not start it after all; it waits again
     expired   the broker dropped it, because nobody took it in time
     outcome   the end of it, the body says which

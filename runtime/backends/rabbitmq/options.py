@@ -61,6 +61,8 @@ class RabbitMqOptions:
     reconnect_longest_s: float = 5.0
     reconnect_steady_s: float = 5.0
     """A connection that was there for so long worked: the next pause is a short one again."""
+    taken_after_s: float = 0.02
+    """A synchronous job that runs for longer is told to its caller; a shorter one's outcome says it all."""
     outcome_grace_s: float = 60.0
     """Beyond a function's time-out: start of its sandbox, fetch of its code, way of its outcome."""
 

@@ -11,6 +11,8 @@
     {prefix}.lost         asynchronous jobs that were delivered too often and never acknowledged; quorum
     {prefix}.delay.lost   those for which the ledger did not answer wait there and go back; quorum
     {prefix}.dead         what is no job, with the reason, for people to look at; quorum
+    {prefix}.will.W       the last will of a worker (`rabbitmq.wills`)
+    {prefix}.deaths.G     where a gateway gets the wills of those that died
 
 Nothing is lost between quorum queues: dead-lettering is at least once. It stops for a whole queue when one of
 its messages is refused where it goes. So what jobs go back to (`due`, `lost`) refuses nothing and has no
@@ -43,11 +45,14 @@ EXPIRED = "expired"
 LOST = "lost"
 LOST_DELAY = "delay.lost"
 DEAD = "dead"
+DEATHS = "deaths"
 
 _EXPIRED_MAX = 10_000
 _EXPIRED_TTL_MS = 60_000
 """Longer than any caller waits beyond its job's wait."""
 _LOST_DELAY_MS = 5_000
+_WILL_EXPIRES_MS = 60_000
+"""A dead worker's queue is gone so long after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,19 @@ class Topology:
         steps = self._options.delays_s
         step = next((step for step in steps if step >= delay_s), steps[-1])
         return f"delay.{self.shard_number(space_id)}.{step}", max(0.0, delay_s - step)
+
+    def will(self, worker: str) -> str:
+        """The queue of a worker's last will."""
+        return self.queue(f"will.{worker}")
+
+    def will_arguments(self) -> dict[str, Any]:
+        """Of that queue: what cannot be delivered at once goes to all gateways."""
+        return {
+            "x-message-ttl": 0,
+            "x-expires": _WILL_EXPIRES_MS,
+            "x-dead-letter-exchange": self.exchange,
+            "x-dead-letter-routing-key": DEATHS,
+        }
 
     def beside(self, shard_number: int) -> list[str]:
         """The routing keys of a shard's jobs that are not in its queue, but for the lanes."""
