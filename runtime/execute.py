@@ -17,6 +17,7 @@ import structlog
 from runtime.billing import Spent, make_bill
 from runtime.errors import OursError
 from runtime.jobs.attempt import RunStop
+from runtime.jobs.endings import WORKER_STOPPED
 from runtime.messages import CallKind, InvocationRecord, Job, Outcome
 from runtime.pool import Lease, PoolFullError, SandboxPool
 from runtime.pool_state import Content, SandboxClass, SandboxKey
@@ -272,18 +273,10 @@ class Executor:
 
 
 _STOPPED = {
-    OutcomeKind.WORKER_LOST: Fault(
-        name="WorkerStopped", message="the worker stopped during the call"
-    ),
+    OutcomeKind.WORKER_LOST: WORKER_STOPPED,
     OutcomeKind.CANCELLED: Fault(name="Cancelled", message="the job was cancelled while it ran"),
 }
 """By how a run was stopped (`RunStop`)."""
-
-
-def worker_lost(request_id: str) -> Outcome:
-    """The outcome of a job whose worker stopped without waiting for it."""
-    kind = OutcomeKind.WORKER_LOST
-    return Outcome(request_id=request_id, kind=kind, fault=_STOPPED[kind])
 
 
 def _our_ending(kind: OutcomeKind, name: str, message: str) -> Ending:

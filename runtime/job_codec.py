@@ -17,12 +17,11 @@ misunderstand.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from runtime.errors import MalformedMessageError
+from runtime.job_header import Header, malformed
 from runtime.messages import (
     AsyncTerms,
     Bill,
@@ -44,7 +43,6 @@ _JOB = b"YJ"
 _OUTCOME = b"YO"
 _PREFIX_BYTES = 7
 _CALL_KINDS = frozenset(kind.value for kind in CallKind)
-_INT_MAX = 2**63 - 1
 
 
 def encode_job(job: Job) -> bytes:
@@ -97,10 +95,10 @@ def decode_job(data: bytes, *, brief: bool = False) -> Job:
     timeout_s, memory_mb, concurrency = header.items("l", 3)
     env_bytes = 0 if brief else header.integer("e", 0)
     if not 0 <= env_bytes <= len(payload):
-        raise _malformed("job", f"environment of {env_bytes} bytes in {len(payload)}")
+        raise malformed("job", f"environment of {env_bytes} bytes in {len(payload)}")
     source = header.text("o")
     if source not in _SOURCES:
-        raise _malformed("job", f"unknown source {source[:40]!r}")
+        raise malformed("job", f"unknown source {source[:40]!r}")
     return Job(
         job_id=header.text("j"),
         request_id=header.text("r"),
@@ -148,11 +146,11 @@ def decode_outcome(data: bytes, *, brief: bool = False) -> Outcome:
     header, payload = _unpack(_OUTCOME, data, "outcome")
     kind = header.text("k")
     if kind not in _KINDS:
-        raise _malformed("outcome", f"unknown kind {kind[:40]!r}")
+        raise malformed("outcome", f"unknown kind {kind[:40]!r}")
     ok = kind == OutcomeKind.OK.value
     stored = _stored(header)
     if not brief and (ok and stored is None) != bool(payload):
-        raise _malformed("outcome", f"{kind} with a value of {len(payload)} bytes")
+        raise malformed("outcome", f"{kind} with a value of {len(payload)} bytes")
     fault = None
     if not ok:
         name, message, code, stack = header.items("x", 4)
@@ -177,87 +175,6 @@ _SOURCES = {source.value: source for source in Source}
 _KINDS = {kind.value: kind for kind in OutcomeKind}
 
 
-class _Header:
-    """Reads one header and complains about it."""
-
-    __slots__ = ("_fields", "_what")
-
-    def __init__(self, fields: Mapping[str, Any], what: str) -> None:
-        self._fields = fields
-        self._what = what
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._fields
-
-    def text(self, key: str) -> str:
-        return self.as_text(key, self._fields.get(key))
-
-    def optional_text(self, key: str) -> str | None:
-        value = self._fields.get(key)
-        return None if value is None else self.as_text(key, value)
-
-    def integer(self, key: str, default: int | None = None) -> int:
-        return self.as_integer(key, self._fields.get(key, default))
-
-    def number(self, key: str, default: float | None = None) -> float:
-        return self.as_number(key, self._fields.get(key, default))
-
-    def optional_number(self, key: str) -> float | None:
-        value = self._fields.get(key)
-        return None if value is None else self.as_number(key, value)
-
-    def flag(self, key: str) -> bool:
-        value = self._fields.get(key, False)
-        if type(value) is not bool:
-            raise self._wrong(key, "true or false", value)
-        return value
-
-    def items(self, key: str, count: int, *, more: bool = False) -> list[Any]:
-        """The first `count`, and with `more` all that follow."""
-        value = self._fields.get(key)
-        if type(value) is not list or len(value) < count:
-            raise self._wrong(key, f"an array of {count}", value)
-        return value if more else value[:count]
-
-    def texts(self, key: str, count: int) -> list[str]:
-        return [self.as_text(key, item) for item in self.items(key, count)]
-
-    def inner(self, key: str) -> _Header:
-        value = self._fields.get(key)
-        if type(value) is not dict:
-            raise self._wrong(key, "an object", value)
-        return _Header(value, self._what)
-
-    def as_text(self, key: str, value: object) -> str:
-        if type(value) is not str:
-            raise self._wrong(key, "a text", value)
-        return value
-
-    def as_integer(self, key: str, value: object) -> int:
-        if type(value) is not int or not -_INT_MAX <= value <= _INT_MAX:
-            raise self._wrong(key, "a whole number", value)
-        return value
-
-    def as_number(self, key: str, value: object) -> float:
-        if type(value) is float:
-            return value
-        return float(self.as_integer(key, value))
-
-    def mapping(self, key: str) -> Mapping[str, Any] | None:
-        value = self._fields.get(key)
-        if value is not None and type(value) is not dict:
-            raise self._wrong(key, "an object", value)
-        return value
-
-    def _wrong(self, key: str, wanted: str, value: object) -> MalformedMessageError:
-        found = "nothing" if value is None else type(value).__name__
-        return _malformed(self._what, f"header field {key} must be {wanted}, not {found}")
-
-
-def _malformed(what: str, why: str) -> MalformedMessageError:
-    return MalformedMessageError(f"these bytes are no {what}: {why}")
-
-
 def _pack(mark: bytes, header: dict[str, Any], payload: bytes, stored: StoredBytes | None) -> bytes:
     version = VERSION
     if stored is not None:
@@ -271,29 +188,29 @@ def _pack(mark: bytes, header: dict[str, Any], payload: bytes, stored: StoredByt
     return b"".join((mark, bytes((version,)), len(text).to_bytes(4), text, payload))
 
 
-def _unpack(mark: bytes, data: bytes, what: str) -> tuple[_Header, bytes]:
+def _unpack(mark: bytes, data: bytes, what: str) -> tuple[Header, bytes]:
     if len(data) < _PREFIX_BYTES or data[:2] != mark:
-        raise _malformed(what, f"{len(data)} bytes that do not begin as one")
+        raise malformed(what, f"{len(data)} bytes that do not begin as one")
     if not VERSION <= data[2] <= STORED_VERSION:
         known = f"{VERSION} to {STORED_VERSION}"
-        raise _malformed(what, f"version {data[2]}, this program knows {known}")
+        raise malformed(what, f"version {data[2]}, this program knows {known}")
     end = _PREFIX_BYTES + int.from_bytes(data[3:_PREFIX_BYTES])
     if end > len(data):
-        raise _malformed(what, f"cut off: {len(data)} bytes, the header alone ends at {end}")
+        raise malformed(what, f"cut off: {len(data)} bytes, the header alone ends at {end}")
     try:
         fields = orjson.loads(data[_PREFIX_BYTES:end])
     except ValueError as error:
-        raise _malformed(what, f"its header is no JSON ({error})") from None
+        raise malformed(what, f"its header is no JSON ({error})") from None
     if type(fields) is not dict:
-        raise _malformed(what, "its header is no JSON object")
+        raise malformed(what, "its header is no JSON object")
     if (data[2] == STORED_VERSION) != ("z" in fields):
-        raise _malformed(
+        raise malformed(
             what, f"version {data[2]} and where its bytes are stored do not go together"
         )
-    return _Header(fields, what), data[end:]
+    return Header(fields, what), data[end:]
 
 
-def _stored(header: _Header) -> StoredBytes | None:
+def _stored(header: Header) -> StoredBytes | None:
     if "z" not in header:
         return None
     key, size, digest = header.items("z", 3)
@@ -304,17 +221,17 @@ def _stored(header: _Header) -> StoredBytes | None:
     )
 
 
-def _egress(header: _Header) -> EgressRules:
+def _egress(header: Header) -> EgressRules:
     """Absent: nothing but what everybody has. What cannot be read is refused, never taken for that."""
     if "g" not in header:
         return INHERITED
     inherit, *allow = header.items("g", 1, more=True)
     if type(inherit) is not bool:
-        raise _malformed("job", "egress rules without their mode")
+        raise malformed("job", "egress rules without their mode")
     return EgressRules(inherit=inherit, allow=tuple(header.as_text("g", rule) for rule in allow))
 
 
-def _principal(header: _Header) -> Principal:
+def _principal(header: Header) -> Principal:
     if "u" not in header:
         return _NOBODY
     user_id, app_id, provider = (
@@ -342,7 +259,7 @@ def _terms_to_header(terms: AsyncTerms) -> dict[str, Any]:
     return header
 
 
-def _terms_from_header(outer: _Header) -> AsyncTerms | None:
+def _terms_from_header(outer: Header) -> AsyncTerms | None:
     if "t" not in outer:
         return None
     header = outer.inner("t")
@@ -377,7 +294,7 @@ def _bill_to_header(bill: Bill) -> dict[str, Any]:
     return header
 
 
-def _bill_from_header(header: _Header) -> Bill:
+def _bill_from_header(header: Header) -> Bill:
     connections, refused, egress_bytes = (
         (None if item is None else header.as_integer("e", item) for item in header.items("e", 3))
         if "e" in header

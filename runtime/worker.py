@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from runtime.execute import Executor, worker_lost
+from runtime.execute import Executor
+from runtime.jobs.endings import stopped_outcome
 from runtime.jobs.runner import AsyncRunner
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery, Queue, RecordSink
@@ -188,7 +189,7 @@ class Worker:
             outcome = await self._executor.run(delivery.job, slot, queue_ms=delivery.waited_ms)
             await delivery.finish(outcome)
         except asyncio.CancelledError:  # recorded as such by the executor
-            await delivery.finish(worker_lost(delivery.job.request_id))
+            await delivery.finish(stopped_outcome(delivery.job.request_id))
             raise
         finally:
             slot.release()

@@ -62,7 +62,7 @@ def space_to_document(space: Space) -> Document:
 def space_from_document(document: Mapping[str, Any]) -> Space:
     """Raises OursError for a document that makes no space."""
     try:
-        known = _known(Space, document, identity="space_id")
+        known = known_fields(Space, document, identity="space_id")
         if "status" in known:
             known["status"] = SpaceStatus(known["status"])
         functions = [_function(each) for each in known.get("functions", ())]
@@ -130,7 +130,7 @@ def deployment_to_document(deployment: Deployment) -> Document:
 def deployment_from_document(document: Mapping[str, Any]) -> Deployment:
     """Raises OursError for a document that makes no deployment."""
     try:
-        known = _known(Deployment, document, identity="deployment_id")
+        known = known_fields(Deployment, document, identity="deployment_id")
         if "status" in known:
             known["status"] = DeploymentStatus(known["status"])
         return Deployment(**known)
@@ -147,13 +147,13 @@ def token_key_to_document(key: TokenKey) -> Document:
 def token_key_from_document(document: Mapping[str, Any]) -> TokenKey:
     """Raises OursError for a document that makes no token key."""
     try:
-        return TokenKey(**_known(TokenKey, document, identity="key_id"))
+        return TokenKey(**known_fields(TokenKey, document, identity="key_id"))
     except (TypeError, ValueError) as error:
         raise _unreadable("token key", document, error) from error
 
 
-def _known(kind: type, document: Mapping[str, Any], identity: str | None = None) -> Document:
-    """The document's fields that `kind` has."""
+def known_fields(kind: type, document: Mapping[str, Any], identity: str | None = None) -> Document:
+    """The document's fields that the dataclass `kind` has; `identity` is the name of the one under `_id`."""
     known = {f.name: _plain(document[f.name]) for f in fields(kind) if f.name in document}
     if identity is not None:
         known[identity] = document["_id"]
@@ -162,7 +162,7 @@ def _known(kind: type, document: Mapping[str, Any], identity: str | None = None)
 
 def _function(stored: Mapping[str, Any]) -> Function:
     """Raises TypeError or ValueError; no text of theirs holds a stored secret."""
-    known = _known(Function, stored)
+    known = known_fields(Function, stored)
     if "egress" in known:
         known["egress"] = _egress(known["egress"])
     if "asynchronous" in known:
@@ -177,7 +177,7 @@ def _http_triggers(stored: object) -> HttpTriggerConfig:
     """Raises TypeError; its text holds no stored value, for one of them is a key."""
     if not isinstance(stored, Mapping):
         raise TypeError(f"http_triggers is of kind {type(stored).__name__}")
-    known = _known(HttpTriggerConfig, stored)
+    known = known_fields(HttpTriggerConfig, stored)
     for name, value in known.items():
         kind = _HTTP_TRIGGER_KINDS[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -193,7 +193,7 @@ def _egress(stored: object) -> EgressConfig:
     """Raises TypeError, and ValueError for a mode that is not ours."""
     if not isinstance(stored, Mapping):
         raise TypeError(f"egress is of kind {type(stored).__name__}")
-    known = _known(EgressConfig, stored)
+    known = known_fields(EgressConfig, stored)
     if "mode" in known:
         known["mode"] = EgressMode(known["mode"])
     allow = known.get("allow", ())
@@ -206,7 +206,7 @@ def _asynchronous(stored: object) -> AsyncConfig:
     """Raises TypeError: a text for a number would stop every job of the function much later."""
     if not isinstance(stored, Mapping):
         raise TypeError(f"asynchronous is of kind {type(stored).__name__}")
-    known = _known(AsyncConfig, stored)
+    known = known_fields(AsyncConfig, stored)
     for name, value in known.items():
         if name in {"retry_function", "http"}:
             fits = isinstance(value, bool)

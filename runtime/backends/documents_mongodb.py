@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,7 +28,7 @@ from pymongo.errors import (
 )
 
 from runtime.errors import ConflictError, OursError, UnavailableError, YunhanError
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, secret_in
 
 Document = dict[str, Any]
 Client = AsyncMongoClient[Document]
@@ -88,7 +87,7 @@ def connect(url: str, *, timeout_s: float, password_file: str = "") -> Client:
         "uuidRepresentation": "standard",
     }
     if password_file:
-        wanted["password"] = _password_in(password_file)
+        wanted["password"] = secret_in(password_file, "YUNHAN_DOCUMENTS_PASSWORD_FILE")
     try:
         given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
         options = {name: value for name, value in wanted.items() if name.lower() not in given}
@@ -100,15 +99,6 @@ def connect(url: str, *, timeout_s: float, password_file: str = "") -> Client:
             f"YUNHAN_DOCUMENTS_URL is no usable MongoDB URL ({type(error).__name__});"
             " write mongodb://user:password@host:27017/?option=value with known options, user and"
             " password percent-encoded"
-        ) from None
-
-
-def _password_in(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"YUNHAN_DOCUMENTS_PASSWORD_FILE={file} cannot be read: {type(error).__name__}"
         ) from None
 
 

@@ -33,7 +33,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from runtime.errors import NotFoundError, UnavailableError
 from runtime.ports import FileStore
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, secret_in
 from runtime.threads import run_to_end
 
 if TYPE_CHECKING:  # these names do not exist at run time
@@ -220,7 +220,9 @@ def _open_s3(parts: SplitResult, secret_file: str) -> S3Store:
         )
     config: S3Config = {"disable_bulk_delete": True}  # OSS and others do not know bulk deletes
     if secret_file:
-        config["secret_access_key"] = _secret_in(secret_file)
+        config["secret_access_key"] = secret_in(
+            secret_file, "YUNHAN_FILES_SECRET_FILE", encoding="ascii"
+        )
     if parameters.get("endpoint"):
         config["endpoint"] = parameters["endpoint"]
     if parameters.get("region"):
@@ -240,15 +242,6 @@ def _open_s3(parts: SplitResult, secret_file: str) -> S3Store:
         retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_TIMEOUT},
         virtual_hosted_style_request=parameters.get("virtual_host", "false") == "true",
     )
-
-
-def _secret_in(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"YUNHAN_FILES_SECRET_FILE={file} cannot be read: {type(error).__name__}"
-        ) from None
 
 
 def _check_key(key: str) -> None:

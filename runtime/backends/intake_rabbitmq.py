@@ -21,6 +21,7 @@ from runtime.backends.amqp.channel import Channel, Message
 from runtime.backends.amqp.connection import Connection
 from runtime.backends.amqp.errors import AmqpError
 from runtime.backends.rabbitmq.connection import Link
+from runtime.backends.rabbitmq.consumer import RENEW_S
 from runtime.backends.rabbitmq.intake_topology import IntakeOptions, IntakeTopology
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.publisher import Publisher
@@ -34,11 +35,6 @@ _NEW, _AGAIN = "intake", "intake again"
 _USER = "x-yunhan-user"
 _ROUNDS = "x-yunhan-rounds"
 _REFUSALS = "x-yunhan-refusals"
-_RENEW_S = 15.0
-"""A consumer that got nothing for so long is made anew: RabbitMQ does not always tell that a queue was
-deleted when somebody made it again at once."""
-_REPAIR_AFTER_S = 0.5
-"""RabbitMQ has to tell consumers first that their queue is gone."""
 
 
 class RabbitMqIntake(Intake):
@@ -173,13 +169,12 @@ class RabbitMqIntake(Intake):
             self._channel.abandon("a queue of the intake was deleted")
 
     async def _repair(self) -> None:
-        await asyncio.sleep(_REPAIR_AFTER_S)
-        await self.topology.declare()
+        await self.topology.repair()
         self.counts["repairs"] += 1
 
     async def _renew_consumer(self) -> None:
         while True:
-            await asyncio.sleep(_RENEW_S)
+            await asyncio.sleep(RENEW_S)
             channel = self._channel
             quiet = [tag for tag in (_NEW, _AGAIN) if tag not in self._heard]
             self._heard.clear()

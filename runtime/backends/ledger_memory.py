@@ -14,6 +14,7 @@ from runtime.backends.ledger.codec import (
     look_again_ms,
     unseen_job,
 )
+from runtime.backends.ledger.quota import over_quota
 from runtime.errors import ConflictError
 from runtime.messages import AsyncTerms, Attempt, Job, JobState, LedgerEntry, Outcome
 from runtime.ports import Claim, Ledger, LedgerQuery, NotClaimed, Quota
@@ -300,16 +301,12 @@ class LedgerMemory(Ledger):
         )
 
     def _over_quota(self, job: Job, quota: Quota, now_ms: int) -> NotClaimed | None:
-        running = [
+        running = Counter(
             kept.entry.job.function
             for kept in self._kept.values()
             if kept.entry.job.space_id == job.space_id and _leased(kept.entry, now_ms)
-        ]
-        if len(running) >= quota.per_space:
-            return NotClaimed.SPACE_QUOTA
-        if running.count(job.function) >= quota.per_function:
-            return NotClaimed.FUNCTION_QUOTA
-        return None
+        )
+        return over_quota(running, job, quota)
 
 
 def _same(one: Attempt, other: Attempt) -> bool:

@@ -12,14 +12,11 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from runtime.backends.queue_memory_async import AsyncLine
+from runtime.backends.queue_memory_async import SPACES_SHARE, AsyncLine
 from runtime.errors import OverloadedError, UnavailableError
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery, Queue
 from sandbox.api import Fault, OutcomeKind
-
-_SPACES_SHARE = 4
-"""One space may hold this part of the bytes, so that it keeps nobody else out."""
 
 
 class MemoryDelivery(Delivery):
@@ -147,7 +144,7 @@ class MemoryQueue(Queue):
         size = len(job.args)
         for held, most in (
             (self._bytes_total, self._max_bytes),
-            (self._bytes[job.space_id], self._max_bytes // _SPACES_SHARE),
+            (self._bytes[job.space_id], self._max_bytes // SPACES_SHARE),
         ):
             if held and held + size > most:
                 raise OverloadedError(

@@ -21,8 +21,8 @@ from runtime.ports import AsyncDelivery, Clock, Ledger, LedgerQuery
 
 _log = structlog.get_logger(__name__)
 
-_SPACES_SHARE = 4
-"""As in `queue_memory`: of the bytes, one space may hold this part."""
+SPACES_SHARE = 4
+"""One space may hold this part of the bytes, so that it keeps nobody else out."""
 _LOAD_WAIT_MAX_S = 120.0
 """For a lease of a clock that was moved; a claim that comes too early is refused, no more."""
 _WAITS = frozenset({JobState.QUEUED, JobState.RUNNING})
@@ -197,7 +197,7 @@ class AsyncLine:
             )
         for held, most, error in (
             (self._bytes.total(), self._bounds.max_bytes, OverloadedError),
-            (self._bytes[space], self._bounds.max_bytes // _SPACES_SHARE, LineFullError),
+            (self._bytes[space], self._bounds.max_bytes // SPACES_SHARE, LineFullError),
         ):
             if held and held + len(job.args) > most:
                 raise error(

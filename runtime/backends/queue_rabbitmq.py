@@ -48,9 +48,6 @@ from runtime.ports import AsyncDelivery, Clock, Delivery, Queue
 
 _log = structlog.get_logger(__name__)
 
-_REPAIR_AFTER_S = 0.5
-"""A deleted queue is made again after this pause: RabbitMQ has to tell its consumers first, and does not when
-the queue is there again at once."""
 _END_S = 5.0
 """For giving back what nobody took, when the queue is closed."""
 
@@ -68,7 +65,7 @@ class RabbitMqQueue(Queue):
         self._failure = ""
         self._failed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._asides: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._repairing = asyncio.Lock()
         self._repair_wanted = asyncio.Event()
         self._build()
@@ -85,15 +82,21 @@ class RabbitMqQueue(Queue):
             clock=self._clock,
             counts=self.counts,
             on_expired_cancelled=self._on_expired_cancelled,
-            aside=self._aside,
+            in_background=self._in_background,
         )
-        self._will = LastWill(topology)
+        self._will = LastWill(
+            topology,
+            self._job_publisher,
+            renew_s=options.will_renew_s,
+            taken_after_s=options.taken_after_s,
+            repair=self._repair,
+        )
         self._bench = Bench(
             topology=topology,
             publisher=self._job_publisher,
             clock=self._clock,
             counts=self.counts,
-            aside=self._aside,
+            in_background=self._in_background,
             will=self._will,
             taken_after_s=options.taken_after_s,
         )
@@ -193,7 +196,8 @@ class RabbitMqQueue(Queue):
             self._open = False
             self._calls.end()
             await self._end_consumers()
-            self._will.withdraw()
+            if not self._bench.unsettled:  # else their callers have to hear of our end
+                self._will.withdraw()
             await self._stop_tasks()
 
     async def call(self, job: Job) -> Outcome:
@@ -260,11 +264,10 @@ class RabbitMqQueue(Queue):
             return
 
         async def on_up(connection: Connection) -> Sequence[Channel]:
-            channel = await connection.channel(confirms=False)
-            if will is not None:
-                await will.open(channel)
-            consumer.open(channel)
-            return [channel]
+            channels = [] if will is None else [await will.open(connection)]
+            channels.append(await connection.channel(confirms=False))
+            consumer.open(channels[-1])
+            return channels
 
         def on_down() -> None:
             consumer.close()
@@ -276,7 +279,7 @@ class RabbitMqQueue(Queue):
         self._start(name, link.run())
         self._start(f"consume {name}", consumer.run())
         if will is not None:
-            self._start("renew the last will", will.run())
+            self._start("write the last will", will.run())
 
     def _watch_room(self) -> None:
         if "room" not in self._tasks:
@@ -291,7 +294,7 @@ class RabbitMqQueue(Queue):
             self._start("count what is beside the shards", self._room.run())
 
     def _on_expired_cancelled(self, channel: Channel) -> None:
-        self._aside(self._consume_expired_again(channel), EXPIRED)
+        self._in_background(self._consume_expired_again(channel), EXPIRED)
 
     async def _consume_expired_again(self, channel: Channel) -> None:
         """Callers that wait on this channel keep it; without the consumer it is of no use."""
@@ -308,8 +311,7 @@ class RabbitMqQueue(Queue):
             async with self._repairing:
                 return
         async with self._repairing:
-            await asyncio.sleep(_REPAIR_AFTER_S)
-            await self.topology.declare()
+            await self.topology.repair()
             self.counts["repairs"] += 1
 
     async def _repair_when_wanted(self) -> None:
@@ -352,17 +354,17 @@ class RabbitMqQueue(Queue):
             _log.warning("jobs_not_given_back", after_s=_END_S)
 
     async def _stop_tasks(self) -> None:
-        tasks = [*self._tasks.values(), *self._asides]
+        tasks = [*self._tasks.values(), *self._background]
         self._tasks.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _aside(self, work: Coroutine[Any, Any, None], queue: str) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None], queue: str) -> None:
         """What needs no worker. Bounded by the prefetch: its message is unacknowledged meanwhile."""
-        task = asyncio.create_task(self._deal(work, queue), name="rabbitmq aside")
-        self._asides.add(task)
-        task.add_done_callback(self._asides.discard)
+        task = asyncio.create_task(self._deal(work, queue), name="rabbitmq background")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _deal(self, work: Coroutine[Any, Any, None], queue: str) -> None:
         """When it fails the broker gives the message to somebody again after this connection."""

@@ -57,6 +57,10 @@ class RecordCounts:
             self._announced.clear()
         self._announced |= unknown
 
+    def doubt(self) -> None:
+        """Records may be without a count: look again whether the documents of their days are there."""
+        self._announced.clear()
+
     async def add(self, records: Iterable[tuple[str, int]]) -> None:
         """Count records: pairs of space id and start time in ms."""
         slots = Counter((space_id, slot_of(started_ms)) for space_id, started_ms in records)

@@ -91,6 +91,7 @@ class RecordsMongodb(RecordStore):
             try:
                 await self._counts.add((each.space_id, each.started_ms) for each in stored)
             except PyMongoError as error:  # hints: the records are stored, so this is no failure
+                self._counts.doubt()
                 _log.warning("record_counts_behind", records=len(stored), error=str(error)[:200])
 
     async def find(

@@ -7,12 +7,13 @@ state from any other: a compare-and-set needs no more in its filter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
+from runtime.backends.control_codec import known_fields
 from runtime.backends.documents_mongodb import Document, durable, translated
 from runtime.ports import TimerKey, TimerState, TimerStore
 
@@ -34,7 +35,10 @@ class TimersMongodb(TimerStore):
         which: Document = {} if space_id is None else {"space_id": space_id}
         with translated("read the states of timers"):
             documents = await self._timers.find(which).to_list()
-        return {(each["space_id"], each["function"]): _state(each) for each in documents}
+        return {
+            (each["space_id"], each["function"]): TimerState(**known_fields(TimerState, each))
+            for each in documents
+        }
 
     async def replace(self, key: TimerKey, before: TimerState | None, after: TimerState) -> bool:
         space_id, function = key
@@ -66,10 +70,3 @@ def _unchanged(key: TimerKey, state: TimerState) -> Document:
         "seen_ms": state.seen_ms,
         **{name: getattr(state, name) for name in _COUNTERS},
     }
-
-
-def _state(document: Mapping[str, object]) -> TimerState:
-    """Drivers return 64-bit numbers as a subclass of int."""
-    known = {f.name: document[f.name] for f in fields(TimerState) if f.name in document}
-    plain = {k: int(each) if isinstance(each, int) else each for k, each in known.items()}
-    return TimerState(**plain)  # type: ignore[arg-type]

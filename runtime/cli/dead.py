@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -13,20 +12,19 @@ import click
 from runtime.cli.client import ManagementClient, Parameter
 from runtime.cli.errors import RemoteError
 from runtime.cli.jobs import (
-    in_json,
+    call_on_job,
     its_space_option,
     job_argument,
+    limit_option,
+    list_jobs,
     name_option,
     of_job,
-    print_jobs,
     show_job,
 )
 from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command, space_option, yes_option
 from runtime.cli.output import note, print_json
 
-LIMIT_DEFAULT = 50
-_LIMIT_MAX = 100_000
 _REFUSALS_MAX, _REFUSED_WAIT_S = 30, 1.0
 
 _one_job = click.argument("job_id", metavar="[JOB]", required=False)
@@ -41,30 +39,14 @@ def dead() -> None:
 @dead.command("list")
 @space_option
 @name_option
-@click.option(
-    "--limit",
-    type=click.IntRange(1, _LIMIT_MAX),
-    default=LIMIT_DEFAULT,
-    show_default=True,
-    help="The newest so many.",
-)
+@limit_option
 @json_option
 @remote_command
 def list_(
     client: ManagementClient, space: str, name: str | None, limit: int, as_json: bool
 ) -> None:
     """List dead jobs, newest first, with the reason of the last attempt."""
-    parameters: dict[str, Parameter] = {
-        "SpaceId": find_space_id(client, space),
-        "Name": name,
-        "State": ["dead"],
-    }
-    items = itertools.islice(client.items("YunhanListJobs", parameters, key="DataList"), limit)
-    jobs = [in_json(item) for item in items]
-    if as_json:
-        print_json(jobs)
-    else:
-        print_jobs(jobs)
+    list_jobs(client, space, limit, as_json=as_json, Name=name, State=["dead"])
 
 
 @dead.command
@@ -74,7 +56,7 @@ def list_(
 @remote_command
 def show(client: ManagementClient, job_id: str, space: str | None, as_json: bool) -> None:
     """Show a dead job with all its attempts. Exit code 1 when it is not dead."""
-    told = in_json(client.call("YunhanDescribeJob", of_job(client, job_id, space))["Job"])
+    told = call_on_job(client, "YunhanDescribeJob", job_id, space)
     if as_json:
         print_json(told)
     else:

@@ -11,7 +11,7 @@ from runtime.cli.doctor_findings import Finding, State
 from runtime.data_dir import DataDir
 from runtime.settings import Settings
 
-_CONNECT_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 3.0
 
 
 def check_address(settings: Settings) -> Finding:
@@ -79,7 +79,7 @@ def _has_our_certificate(address: tuple[str, int], ca_path: Path) -> bool:
         context = ssl.create_default_context(cafile=str(ca_path))
         context.check_hostname = False
         with (
-            socket.create_connection(address, _CONNECT_TIMEOUT_S) as connection,
+            socket.create_connection(address, CONNECT_TIMEOUT_S) as connection,
             context.wrap_socket(connection),
         ):
             return True

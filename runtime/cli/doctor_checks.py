@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from runtime.cli.client import ManagementClient
 from runtime.cli.connection import access_of, find_connection, find_key
-from runtime.cli.doctor_addresses import check_address, check_https_address
+from runtime.cli.doctor_addresses import CONNECT_TIMEOUT_S, check_address, check_https_address
 from runtime.cli.doctor_findings import Finding, State
 from runtime.cli.doctor_queue import check_queue
 from runtime.cli.doctor_rungs import check_machine, check_rung
@@ -29,7 +29,6 @@ from sandbox.api import SandboxError
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
 
-_CONNECT_TIMEOUT_S = 3.0
 _EMBEDDED_PROGRAM = "secantusd-py"
 _FREE_DISK_MIN_BYTES = 1024**3
 
@@ -130,7 +129,7 @@ def check_documents(settings: Settings) -> Finding:
     for address in hosts.split(","):
         host, _, port = address.partition(":")
         try:
-            socket.create_connection((host, int(port or 27017)), _CONNECT_TIMEOUT_S).close()
+            socket.create_connection((host, int(port or 27017)), CONNECT_TIMEOUT_S).close()
         except (OSError, ValueError) as error:
             return Finding(
                 name="documents",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
+from runtime.cli.doctor_addresses import CONNECT_TIMEOUT_S
 from runtime.cli.doctor_findings import Finding, State
 from runtime.settings import Settings
 
-_CONNECT_TIMEOUT_S = 3.0
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -28,7 +28,7 @@ def check_queue(settings: Settings) -> Finding:
         )
     where = f"RabbitMQ at {address[0]}:{address[1]}"
     try:
-        socket.create_connection(address, _CONNECT_TIMEOUT_S).close()
+        socket.create_connection(address, CONNECT_TIMEOUT_S).close()
     except OSError as error:
         return Finding(
             name="queue",

@@ -88,15 +88,10 @@ def timer_fields(timer: dict[str, Any]) -> dict[str, str]:
         "Timer payload": timer["payload"] or "none",
         "Next ticks": ", ".join(map(moment, timer["next"])),
         "Last tick": f"{moment(last)}, job {timer['lastJobId']}" if last else "none yet",
-        "Ticks": counts_text(timer),
+        "Ticks": ", ".join(f"{timer[name]} {name}" for name in ("fired", "missed", "skipped")),
     }
 
 
 def moment(time: str) -> str:
     """A tick is a whole second."""
     return local_time(time).replace(".000", "")
-
-
-def counts_text(timer: dict[str, Any]) -> str:
-    """Since the timer was set."""
-    return ", ".join(f"{timer[name]} {name}" for name in ("fired", "missed", "skipped"))

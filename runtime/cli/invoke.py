@@ -13,7 +13,7 @@ from runtime.cli.client import ManagementClient
 from runtime.cli.invoke_async import invoke_async
 from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command, space_option
-from runtime.cli.output import note, print_json
+from runtime.cli.output import note, print_json, small_names
 
 INVOKE_TIMEOUT_S = 1000.0
 """Beyond the longest synchronous run and its wait in the queue."""
@@ -96,16 +96,9 @@ def invoke_function(
     if success:
         told["result"] = json.loads(answer["Result"])
     else:
-        told["error"] = _lower_camel(answer["Error"])
-    told["bill"] = _lower_camel(answer.get("Bill") or {})
+        told["error"] = small_names(answer["Error"])
+    told["bill"] = small_names(answer.get("Bill") or {})
     return told
-
-
-def _lower_camel(members: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name[:1].lower() + name[1:]: _lower_camel(value) if isinstance(value, dict) else value
-        for name, value in members.items()
-    }
 
 
 def _show(answer: dict[str, Any], name: str, space: str) -> None:

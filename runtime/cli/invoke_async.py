@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from runtime.cli.client import ManagementClient
-from runtime.cli.jobs import TERMINAL, in_json, show_job
+from runtime.cli.jobs import TERMINAL, call_on_job, show_job
 from runtime.cli.output import note, print_json
 
 _LOOK_FIRST_S, _LOOK_LONGEST_S = 0.1, 2.0
@@ -56,8 +56,7 @@ def wait_for_end(client: ManagementClient, space_id: str, job_id: str) -> dict[s
     """The job when it is over; asks more and more slowly. Every job ends, so this does."""
     pause_s = _LOOK_FIRST_S
     while True:
-        answer = client.call("YunhanDescribeJob", {"SpaceId": space_id, "JobId": job_id})
-        job = in_json(answer["Job"])
+        job = call_on_job(client, "YunhanDescribeJob", job_id, space_id)
         if job["state"] in TERMINAL:
             return job
         time.sleep(pause_s)

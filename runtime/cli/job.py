@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Sequence
 
 import click
 
-from runtime.cli.client import ManagementClient, Parameter
+from runtime.cli.client import ManagementClient
 from runtime.cli.jobs import (
     STATES,
-    in_json,
+    call_on_job,
     its_space_option,
     job_argument,
+    limit_option,
+    list_jobs,
     name_option,
-    of_job,
-    print_jobs,
     show_job,
 )
-from runtime.cli.logs import Since
-from runtime.cli.lookup import find_space_id
-from runtime.cli.options import json_option, remote_command, space_option
+from runtime.cli.options import Since, json_option, remote_command, space_option
 from runtime.cli.output import note, print_json
-
-LIMIT_DEFAULT = 50
 
 
 @click.group
@@ -39,7 +34,7 @@ def job() -> None:
 @remote_command
 def show(client: ManagementClient, job_id: str, space: str | None, as_json: bool) -> None:
     """Show a job's state, attempts, times, bill and result."""
-    told = in_json(client.call("YunhanDescribeJob", of_job(client, job_id, space))["Job"])
+    told = call_on_job(client, "YunhanDescribeJob", job_id, space)
     if as_json:
         print_json(told)
     else:
@@ -54,7 +49,7 @@ def show(client: ManagementClient, job_id: str, space: str | None, as_json: bool
 def cancel(client: ManagementClient, job_id: str, space: str | None, as_json: bool) -> None:
     """Cancel a job. One that runs is stopped when its worker hears of it, within a third of
     YUNHAN_ASYNC_LEASE_S. Exit code 1 when it was over before in another way."""
-    told = in_json(client.call("YunhanCancelJob", of_job(client, job_id, space))["Job"])
+    told = call_on_job(client, "YunhanCancelJob", job_id, space)
     cancelled = told["state"] == "cancelled"
     if as_json:
         print_json(told)
@@ -72,13 +67,7 @@ def cancel(client: ManagementClient, job_id: str, space: str | None, as_json: bo
     "--state", "states", multiple=True, type=click.Choice(STATES), help="Can be repeated."
 )
 @click.option("--since", type=Since(), metavar="AGE|TIME", help="Accepted since, e.g. 10m, 2h.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 100_000),
-    default=LIMIT_DEFAULT,
-    show_default=True,
-    help="The newest so many.",
-)
+@limit_option
 @json_option
 @remote_command
 def list_(  # noqa: PLR0917  # click passes options by name
@@ -91,15 +80,12 @@ def list_(  # noqa: PLR0917  # click passes options by name
     as_json: bool,
 ) -> None:
     """List jobs, newest first. One that no worker has taken yet is in the queue only: `job show` finds it."""
-    parameters: dict[str, Parameter] = {
-        "SpaceId": find_space_id(client, space),
-        "Name": name,
-        "State": list(states) or None,
-        "FromDate": since,
-    }
-    items = itertools.islice(client.items("YunhanListJobs", parameters, key="DataList"), limit)
-    jobs = [in_json(item) for item in items]
-    if as_json:
-        print_json(jobs)
-    else:
-        print_jobs(jobs)
+    list_jobs(
+        client,
+        space,
+        limit,
+        as_json=as_json,
+        Name=name,
+        State=list(states) or None,
+        FromDate=since,
+    )

@@ -1,9 +1,10 @@
-"""What the commands about asynchronous jobs share: options, the members of answers, how a job is shown."""
+"""What the commands about asynchronous jobs share: options, calls and answers, how a job is shown."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,7 +12,14 @@ import click
 from runtime.cli.bills import bill_facts
 from runtime.cli.client import ManagementClient, Parameter
 from runtime.cli.lookup import find_space_id
-from runtime.cli.output import local_time, note, print_fields, print_table
+from runtime.cli.output import (
+    local_time,
+    note,
+    print_fields,
+    print_json,
+    print_table,
+    small_names,
+)
 
 TERMINAL = ("succeeded", "failed", "timed_out", "dead", "cancelled", "expired")
 STATES = ("queued", "running", *TERMINAL)
@@ -21,6 +29,13 @@ its_space_option = click.option(
     "--space", metavar="ID|NAME", help="Its space; looked for when it is not given."
 )
 name_option = click.option("--function", "name", metavar="NAME", help="Only of this function.")
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="The newest so many.",
+)
 
 
 def of_job(client: ManagementClient, job_id: str, space: str | None) -> dict[str, Parameter]:
@@ -31,9 +46,16 @@ def of_job(client: ManagementClient, job_id: str, space: str | None) -> dict[str
     return parameters
 
 
+def call_on_job(
+    client: ManagementClient, action: str, job_id: str, space: str | None
+) -> dict[str, Any]:
+    """The job in the action's answer, as `in_json` makes it."""
+    return in_json(client.call(action, of_job(client, job_id, space))["Job"])
+
+
 def in_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer's members as scripts get them: names begin small, the result is a value, not its text."""
-    told = {name[:1].lower() + name[1:]: _value(value) for name, value in row.items()}
+    """As scripts get it: names begin small, the result is a value, not its text."""
+    told: dict[str, Any] = small_names(row)
     if "name" in told:
         told["function"] = told.pop("name")
     if isinstance(told.get("result"), str):
@@ -86,8 +108,21 @@ def show_job(job: Mapping[str, Any]) -> None:
         note(f"The result cannot be read: {job['resultProblem']}")
 
 
-def print_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
-    """A table; the reason last, because it may be long."""
+def list_jobs(
+    client: ManagementClient,
+    space: str,
+    limit: int,
+    *,
+    as_json: bool,
+    **parameters: Parameter,
+) -> None:
+    """Prints the newest so many; for people as a table, the reason last, because it may be long."""
+    wanted = {"SpaceId": find_space_id(client, space), **parameters}
+    items = itertools.islice(client.items("YunhanListJobs", wanted, key="DataList"), limit)
+    jobs = [in_json(item) for item in items]
+    if as_json:
+        print_json(jobs)
+        return
     print_table(
         ("Job", "Function", "State", "Attempts", "Accepted", "Ended", "Reason"),
         [
@@ -115,14 +150,6 @@ def _untold(job: Mapping[str, Any], attempt: Mapping[str, Any]) -> str:
     """Of an attempt that did not tell its end. Only the last one can have been cancelled, or run still."""
     last = attempt["number"] == job["attempts"][-1]["number"]
     return job["state"] if last and job["state"] in {"running", "cancelled"} else "lost"
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return in_json(value)
-    if isinstance(value, list):
-        return [_value(each) for each in value]
-    return value
 
 
 def _local(time: str | None) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -16,18 +14,17 @@ import click
 from runtime.cli.client import PAGE_SIZE, ManagementClient
 from runtime.cli.errors import RemoteError
 from runtime.cli.lookup import find_space_id
-from runtime.cli.options import json_option, remote_command, space_option
+from runtime.cli.options import Since, json_option, remote_command, space_option
 from runtime.cli.output import local_time, note, print_json
 
 POLL_S = 1.0
 SEEN_MAX = 10_000
-FOLLOW_BACK_S = 2000.0
-"""How far back a new record may have started: the longest run, and clocks that differ."""
+FOLLOW_BACK_S = 8300.0
+"""How far back a new record may have started: the longest asynchronous run, and clocks that differ."""
 LIMIT_DEFAULT = 20
 
 _LEVELS = ("debug", "info", "warn", "error")
 _COLOURS = {"warn": "yellow", "error": "red", "debug": "bright_black"}
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,27 +58,6 @@ class ShownLine:
     request_id: str
     function: str
     text: str
-
-
-class Since(click.ParamType[int]):
-    """`10m`, `2h`, `1d`, or a time like 2026-11-21T08:00: milliseconds since 1970."""
-
-    name = "since"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Fails with what is accepted."""
-        if isinstance(value, int):
-            return value
-        moment: datetime
-        ago = re.fullmatch(r"(\d{1,6})([smhd])", value)
-        if ago:
-            moment = datetime.now().astimezone() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        else:
-            try:
-                moment = datetime.fromisoformat(value).astimezone()
-            except ValueError:
-                self.fail(f"{value!r} is neither like 10m nor like 2026-11-21T08:00", param, ctx)
-        return int(moment.timestamp() * 1000)
 
 
 @click.command

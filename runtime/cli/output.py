@@ -80,6 +80,15 @@ def print_fields(fields: Mapping[str, str]) -> None:
     _print(table)
 
 
+def small_names(value: Any) -> Any:
+    """An answer's members as scripts get them, at every depth: names begin small."""
+    if isinstance(value, Mapping):
+        return {name[:1].lower() + name[1:]: small_names(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [small_names(each) for each in value]
+    return value
+
+
 def note(text: str) -> None:
     """A sentence about what happened, on stderr: stdout belongs to results."""
     click.echo(text, err=True)

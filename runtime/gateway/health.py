@@ -35,12 +35,12 @@ class HealthApi:
     def watch(
         self,
         *,
-        checks: Mapping[str, Check],
-        gauges: Gauges,
+        checks: Mapping[str, Check] | None = None,
         beside: Mapping[str, Check] | None = None,
+        gauges: Gauges = dict,
     ) -> None:
         """Another part of the program. `beside`: it serves calls without these."""
-        self._checks.update(checks)
+        self._checks.update(checks or {})
         self._beside.update(beside or {})
         self._gauges.append(gauges)
 

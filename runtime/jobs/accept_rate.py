@@ -12,9 +12,10 @@ from math import ceil
 
 from runtime.errors import RateExceededError
 from runtime.ports import Clock
+from sandbox.pace import Pace
 
 _SPACES_MAX = 10_000
-"""Buckets that are kept. The one that was not used for longest goes first, and comes back full."""
+"""Paces that are kept. The one that was not used for longest goes first, and comes back full."""
 
 
 class AcceptRate:
@@ -24,11 +25,11 @@ class AcceptRate:
         self, *, per_s: float, burst: int, clock: Clock, spaces_max: int = _SPACES_MAX
     ) -> None:
         self._per_s = per_s
-        self._burst = float(max(burst, 1))
+        self._burst = max(burst, 1)
         self._clock = clock
         self._spaces_max = spaces_max
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """By space: jobs that it may have, and when that was counted."""
+        self._paces: OrderedDict[str, Pace] = OrderedDict()
+        """By space, the one that was used last at the end."""
         self.refused = 0
         """Jobs, since the start; for metrics."""
 
@@ -37,16 +38,15 @@ class AcceptRate:
         if not self._per_s:
             return
         now = self._clock.monotonic()
-        left, counted = self._buckets.pop(space_id, (self._burst, now))
-        left = min(self._burst, left + (now - counted) * self._per_s)
-        may = left >= 1
-        self._buckets[space_id] = (left - 1 if may else left, now)
-        if len(self._buckets) > self._spaces_max:
-            self._buckets.popitem(last=False)
-        if not may:
+        pace = self._paces.pop(space_id, None) or Pace(self._per_s, self._burst, now)
+        self._paces[space_id] = pace
+        if len(self._paces) > self._spaces_max:
+            self._paces.popitem(last=False)
+        wait_s = pace.admit(now)
+        if wait_s > 0:
             self.refused += 1
             raise RateExceededError(
                 f"space {space_id} asks for more than {self._per_s:g} asynchronous jobs a second"
                 " (YUNHAN_ASYNC_ACCEPT_PER_SPACE_PER_S); try again in a moment",
-                retry_after_s=ceil((1 - left) / self._per_s),
+                retry_after_s=ceil(wait_s),
             )

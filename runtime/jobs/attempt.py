@@ -12,11 +12,12 @@ from typing import Protocol
 import structlog
 
 from runtime.errors import UnavailableError, YunhanError
-from runtime.jobs.endings import Finish, Random, TryAgain, next_step, terms_of
+from runtime.jobs.confirmed import note_confirmed
+from runtime.jobs.endings import Finish, Random, TryAgain, next_step, stopped_outcome, terms_of
 from runtime.jobs.files import JobFiles
-from runtime.jobs.lease import LeaseKeeper, Sleep
+from runtime.jobs.lease import LeaseKeeper
 from runtime.messages import Job, JobState, Outcome
-from runtime.ports import Claim, Clock, Ledger, Queue
+from runtime.ports import Claim, Clock, Ledger, Queue, Sleep
 from runtime.slots import Slot
 from runtime.tasks import end_tasks
 from sandbox.api import Fault, OutcomeKind
@@ -151,7 +152,7 @@ class Attempt:
         """The worker is cancelled: one try to record the outcome, or that there is none."""
         if self._nothing_to_record:
             return
-        outcome = self._outcome or _worker_stopped(self._claim)
+        outcome = self._outcome or stopped_outcome(self._claim.attempt.request_id)
         try:
             await self._record(outcome, at_once=self._outcome is None)
         except YunhanError as error:
@@ -173,7 +174,7 @@ class Attempt:
         try:
             await asyncio.wait({run, keep}, return_when=asyncio.FIRST_COMPLETED)
             if run.done():
-                ended = [run]  # the lease is renewed until this is recorded
+                ended = []  # the lease is renewed until this is recorded
                 return _outcome_of(run, claim)
             keep.result()  # an error of programming ends the worker
             stop.kind = await self._why_lost()
@@ -237,12 +238,14 @@ class Attempt:
         if held:
             try:
                 await parts.queue.enqueue(self._job, delay_s=step.delay_s)
-                if parts.queue.keeps_jobs:
-                    look_ms = not_before_ms + round(parts.confirmed_s * 1000)
-                    attempts = self._claim.attempt.number
-                    await parts.ledger.confirmed(
-                        self._job.job_id, attempts=attempts, look_ms=look_ms
-                    )
+                await note_confirmed(
+                    parts.ledger,
+                    parts.queue,
+                    self._job.job_id,
+                    attempts=self._claim.attempt.number,
+                    due_ms=not_before_ms,
+                    confirmed_s=parts.confirmed_s,
+                )
             except YunhanError as error:
                 _log.warning(
                     "next_attempt_left_to_sweeper", job_id=self._job.job_id, error=str(error)
@@ -267,18 +270,13 @@ _AT_ONCE = TryAgain(delay_s=0.0)
 def _outcome_of(run: asyncio.Task[Outcome], claim: Claim) -> Outcome:
     """An executor never fails and is not cancelled by others; should it be, the job must not hang on it."""
     if run.cancelled():
-        return _worker_stopped(claim)
+        return stopped_outcome(claim.attempt.request_id)
     error = run.exception()
     if error is None:
         return run.result()
     _log.error("executor_failed", request_id=claim.attempt.request_id, exc_info=error)
     fault = Fault(name="InternalError", message=type(error).__name__, code="InternalError")
     return Outcome(request_id=claim.attempt.request_id, kind=OutcomeKind.SANDBOX_LOST, fault=fault)
-
-
-def _worker_stopped(claim: Claim) -> Outcome:
-    fault = Fault(name="WorkerStopped", message="the worker stopped during the run")
-    return Outcome(request_id=claim.attempt.request_id, kind=OutcomeKind.WORKER_LOST, fault=fault)
 
 
 def _not_storable(outcome: Outcome, error: YunhanError) -> Outcome:

@@ -118,8 +118,9 @@ def flaws_of(entry: LedgerEntry, now_ms: int, tolerance_ms: int) -> list[str]:
     attempts = entry.attempts
     if [each.number for each in attempts] != list(range(1, len(attempts) + 1)):
         flaws.append(f"attempts are numbered {[each.number for each in attempts]}")
-    if len(attempts) > max(terms_of(entry.job).attempts_max, 0):
-        flaws.append(f"{len(attempts)} attempts, {terms_of(entry.job).attempts_max} were allowed")
+    allowed = terms_of(entry.job).attempts_max
+    if len(attempts) > allowed:
+        flaws.append(f"{len(attempts)} attempts, {allowed} were allowed")
     if len({each.request_id for each in attempts}) != len(attempts):
         flaws.append("two attempts have the same request id")
     if any(each.kind is OutcomeKind.OK for each in attempts[:-1]):

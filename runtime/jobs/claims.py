@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.errors import UnavailableError
-from runtime.jobs.lease import Sleep
 from runtime.messages import Job
-from runtime.ports import Claim, Clock, Ledger, NotClaimed, Quota
+from runtime.ports import Claim, Clock, Ledger, NotClaimed, Quota, Sleep
 
 _RETRY_FIRST_S = 0.1
 _RETRY_LONGEST_S = 1.0

@@ -15,7 +15,7 @@ import structlog
 from runtime.errors import YunhanError
 from runtime.ids import new_request_id
 from runtime.jobs.endings import used_up
-from runtime.jobs.lost import TellLost, bury_lost, tell_nobody
+from runtime.jobs.lost import TellLost, bury_used_up, tell_nobody
 from runtime.messages import Job, JobState, Outcome
 from runtime.ports import AsyncDelivery, Claim, Clock, Ledger, NotClaimed, Queue, Quota
 from runtime.tasks import end_tasks
@@ -130,9 +130,8 @@ class DeadTaker:
             self.buried += await self._ledger.finish(claim, JobState.DEAD, outcome, now_ms=now_ms)
             _log.error("job_given_up", job_id=job.job_id, space=job.space_id, function=job.function)
         elif claim is NotClaimed.USED_UP:
-            entry = await self._ledger.read(job.job_id)
-            if entry is not None:
-                await bury_lost(self._ledger, entry, self._lost, now_ms=self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            await bury_used_up(self._ledger, job.job_id, self._lost, now_ms=now_ms)
 
 
 def _given_up(job: Job, request_id: str, restarts: int) -> Outcome:

@@ -20,6 +20,8 @@ _JITTER = 0.2
 _DOUBLINGS_MAX = 62
 """Beyond it the float says nothing any more; every backoff has reached its longest before."""
 
+WORKER_STOPPED = Fault(name="WorkerStopped", message="the worker stopped during the run")
+
 Random = Callable[[], float]
 """Numbers from 0 to below 1; injected, so that tests know them."""
 
@@ -87,6 +89,11 @@ def lost_outcome(last: Attempt) -> Outcome:
         f" over; its log, as far as it was written, is found by request id {last.request_id}",
     )
     return Outcome(request_id=last.request_id, kind=OutcomeKind.WORKER_LOST, fault=fault)
+
+
+def stopped_outcome(request_id: str) -> Outcome:
+    """Of a run whose worker stopped without waiting for it."""
+    return Outcome(request_id=request_id, kind=OutcomeKind.WORKER_LOST, fault=WORKER_STOPPED)
 
 
 def expired_outcome(job: Job, now_ms: int) -> Outcome:

@@ -21,6 +21,7 @@ import structlog
 
 from runtime.errors import NotFoundError, OursError, UnavailableError
 from runtime.job_ids import JobIds
+from runtime.jobs.known import known_jobs
 from runtime.messages import Job, Outcome, StoredBytes
 from runtime.ports import FileStore, Ledger
 from runtime.threads import run_to_end
@@ -29,7 +30,6 @@ _log = structlog.get_logger(__name__)
 
 _PREFIX = "jobs"
 _KEY = re.compile(r"jobs/(?P<space>[^/]+)/(?P<job>job-[0-9a-f]{28,44})/[^/]+")
-_KNOWN_BATCH = 500
 
 
 class JobBytesError(OursError):
@@ -105,15 +105,11 @@ class JobFiles:
 
     async def remove_space(self, space_id: str) -> None:
         """All of a space. Idempotent."""
-        if self._files is not None:
-            for key in await self._files.list_keys(f"{_PREFIX}/{space_id}"):
-                await self._files.delete(key)
+        await self._remove_below(f"{_PREFIX}/{space_id}")
 
     async def remove_job(self, space_id: str, job_id: str) -> None:
         """All of a job whose entry is gone. Idempotent."""
-        if self._files is not None:
-            for key in await self._files.list_keys(f"{_PREFIX}/{space_id}/{job_id}"):
-                await self._files.delete(key)
+        await self._remove_below(f"{_PREFIX}/{space_id}/{job_id}")
 
     async def sweep(self, ledger: Ledger, *, made_before_ms: int) -> int:
         """Delete what belongs to jobs that were made before and have no entry. Returns how many blobs went.
@@ -126,11 +122,9 @@ class JobFiles:
             match = _KEY.fullmatch(key)
             if match and JobIds.made_ms(match["job"]) < made_before_ms:
                 keys[match["job"]].append(key)
-        swept, job_ids = 0, list(keys)
-        for start in range(0, len(job_ids), _KNOWN_BATCH):
-            batch = job_ids[start : start + _KNOWN_BATCH]
-            known = await ledger.known(batch)
-            for key in (key for job_id in batch if job_id not in known for key in keys[job_id]):
+        swept = 0
+        for job_id in keys.keys() - await known_jobs(ledger, keys):
+            for key in keys[job_id]:
                 await self._files.delete(key)
                 swept += 1
         return swept
@@ -172,6 +166,11 @@ class JobFiles:
                 f"{what} in the file store ({stored.key}) are not what was put there"
             )
         return bytes(data)
+
+    async def _remove_below(self, folder: str) -> None:
+        if self._files is not None:
+            for key in await self._files.list_keys(folder):
+                await self._files.delete(key)
 
     async def _remove(self, stored: StoredBytes) -> None:
         try:

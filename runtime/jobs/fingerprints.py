@@ -8,9 +8,6 @@ import orjson
 
 from runtime.messages import Job, Source
 
-_OF_TRANSPORT = ("headers",)
-"""What differs between repetitions of one HTTP request: dates, trace ids, addresses of proxies."""
-
 
 def fingerprint(job: Job) -> str | None:
     """The same for calls with the same arguments. Of a request to an HTTP trigger method, path, query and
@@ -20,7 +17,7 @@ def fingerprint(job: Job) -> str | None:
     args = job.args
     if job.source is Source.HTTP:
         request = orjson.loads(args)
-        for name in _OF_TRANSPORT:
-            request.pop(name, None)
+        # They differ between repetitions of one request: dates, trace ids, addresses of proxies.
+        request.pop("headers", None)
         args = orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(args).hexdigest()[:32]

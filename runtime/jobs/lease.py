@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import structlog
 
 from runtime.errors import YunhanError
-from runtime.ports import Claim, Clock, Ledger
+from runtime.ports import Claim, Clock, Ledger, Sleep
 
 _log = structlog.get_logger(__name__)
-
-Sleep = Callable[[float], Awaitable[None]]
-"""`asyncio.sleep`, injected so that tests need not wait."""
 
 _RENEWALS_PER_LEASE = 3
 _SOONER = 4

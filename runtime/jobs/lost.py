@@ -27,3 +27,10 @@ async def bury_lost(ledger: Ledger, entry: LedgerEntry, tell: TellLost, *, now_m
     if buried and last.kind is None:
         tell(entry.job, last)
     return buried
+
+
+async def bury_used_up(ledger: Ledger, job_id: str, tell: TellLost, *, now_ms: int) -> None:
+    """The same, for a job whose claim was answered `NotClaimed.USED_UP`."""
+    entry = await ledger.read(job_id)
+    if entry is not None:
+        await bury_lost(ledger, entry, tell, now_ms=now_ms)

@@ -12,11 +12,10 @@ from runtime.job_ids import JobIds
 from runtime.jobs.audit import LedgerReport, check_ledger
 from runtime.jobs.endings import terms_of
 from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
-from runtime.jobs.lease import Sleep
 from runtime.jobs.submit import Accepted, AsyncSubmitter, asynchronous
 from runtime.jobs.waiting import WaitingJobs
 from runtime.messages import Job, JobState, LedgerEntry
-from runtime.ports import Clock, Ledger, LedgerQuery
+from runtime.ports import Clock, Ledger, LedgerQuery, Sleep
 
 Refresh = Callable[[Job], Awaitable[Job]]
 """The same job with the live code, limits and environment of its function; raises CallerError when there is

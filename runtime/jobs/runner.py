@@ -32,11 +32,10 @@ from runtime.jobs.attempt import AsyncExecutor, Attempt, AttemptParts, RunnerCou
 from runtime.jobs.claims import Claims, ClaimTerms
 from runtime.jobs.endings import Random, expired_outcome, too_old
 from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
-from runtime.jobs.lease import Sleep
-from runtime.jobs.lost import TellLost, bury_lost, tell_nobody
+from runtime.jobs.lost import TellLost, bury_used_up, tell_nobody
 from runtime.jobs.quota_turns import QuotaTurns
 from runtime.messages import Job, Outcome
-from runtime.ports import AsyncDelivery, Claim, Clock, Ledger, NotClaimed, Queue, Quota
+from runtime.ports import AsyncDelivery, Claim, Clock, Ledger, NotClaimed, Queue, Quota, Sleep
 from runtime.slots import Slot
 
 _log = structlog.get_logger(__name__)
@@ -65,7 +64,7 @@ class RunnerLimits:
     quota_delay_longest_s: float = 300.0
     """and after at most this time when thousands wait for it (`QuotaTurns`)."""
     ledger_delay_s: float = 5.0
-    """So does one for which the ledger did not answer."""
+    """One for which the ledger did not answer comes back after this time."""
     claim_s: float = 3.0
     """A claim whose answer was lost is repeated for so long."""
     settle_s: float = 3600.0
@@ -73,7 +72,7 @@ class RunnerLimits:
     confirmed_s: float = 1800.0
     """A job that is queued for its next attempt is looked at by sweepers after so long."""
     held_delay_s: float = 30.0
-    """So does one that may not start now, e.g. of a paused space; a later one of it waits as long."""
+    """One that may not start now, e.g. of a paused space, comes back after this time, however often."""
     handover_s: float = 2.0
     """What a cancelled worker may spend to leave its job to others at once."""
 
@@ -196,9 +195,7 @@ class AsyncRunner:
             return None
         answer = await self._claims.claim(job)
         if answer is NotClaimed.USED_UP:
-            entry = await self._ledger.read(job.job_id)
-            if entry is not None:
-                await bury_lost(self._ledger, entry, self._lost, now_ms=now_ms)
+            await bury_used_up(self._ledger, job.job_id, self._lost, now_ms=now_ms)
         return answer
 
     async def _postpone_until_due(self, delivery: AsyncDelivery) -> None:

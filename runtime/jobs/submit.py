@@ -24,6 +24,7 @@ import structlog
 from runtime.errors import KeyReusedError, OursError, OverloadedError
 from runtime.job_ids import JobIds
 from runtime.jobs.accept_rate import AcceptRate
+from runtime.jobs.confirmed import note_confirmed
 from runtime.jobs.endings import terms_of
 from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
 from runtime.jobs.fingerprints import fingerprint
@@ -64,7 +65,7 @@ class AsyncSubmitter:
         rate: AcceptRate | None = None,
     ) -> None:
         """`confirmed_s`: a job with a key that the queue confirmed is looked at by sweepers after so long."""
-        self._confirmed_ms = round(confirmed_s * 1000)
+        self._confirmed_s = confirmed_s
         self._rate = rate
         self._files = files
         self._ledger = ledger
@@ -109,13 +110,16 @@ class AsyncSubmitter:
         return Accepted(job_id=job.job_id, first=True)
 
     async def _tell_confirmed(self, job: Job, now_ms: int) -> None:
-        """Sweepers need not look at it soon: the queue has it."""
-        if not self._queue.keeps_jobs:
-            return
-        look_ms = now_ms + self._confirmed_ms
         try:
-            await self._ledger.confirmed(job.job_id, attempts=0, look_ms=look_ms)
-        except OursError as error:  # it is enqueued once more, no harm
+            await note_confirmed(
+                self._ledger,
+                self._queue,
+                job.job_id,
+                attempts=0,
+                due_ms=now_ms,
+                confirmed_s=self._confirmed_s,
+            )
+        except OursError as error:
             _log.info("confirmation_not_noted", job_id=job.job_id, error=str(error))
 
     async def _submit_once(self, job: Job) -> Accepted:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import structlog
 
 from runtime.errors import LineFullError, OursError, YunhanError
+from runtime.jobs.confirmed import note_confirmed
 from runtime.jobs.endings import Random, expired_outcome, too_old, used_up
 from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
-from runtime.jobs.lease import Sleep
 from runtime.jobs.lost import TellLost, bury_lost, tell_nobody
 from runtime.jobs.runner import Unstarted
 from runtime.messages import JobState, LedgerEntry
-from runtime.ports import Clock, Ledger, Queue
+from runtime.ports import Clock, Ledger, Queue, Sleep
 
 _log = structlog.get_logger(__name__)
 
@@ -166,8 +166,11 @@ class Sweeper:
         except YunhanError as error:
             _log.warning("sweeper_not_enqueued", job_id=entry.job.job_id, error=str(error))
             raise
-        if self._queue.keeps_jobs:
-            look_ms = self._clock.now_ms() + round(self._limits.confirmed_s * 1000)
-            await self._ledger.confirmed(
-                entry.job.job_id, attempts=len(entry.attempts), look_ms=look_ms
-            )
+        await note_confirmed(
+            self._ledger,
+            self._queue,
+            entry.job.job_id,
+            attempts=len(entry.attempts),
+            due_ms=self._clock.now_ms(),
+            confirmed_s=self._limits.confirmed_s,
+        )

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from runtime.ports import Ledger
-
-_BATCH = 500
+from runtime.jobs.known import known_jobs
+from runtime.ports import Ledger, Sleep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class WaitingJobs:
     """`Queue.async_backlog`."""
     ours: Callable[[Iterable[str]], Awaitable[frozenset[str]]]
     """Those of these ids that we made, for jobs that may still wait."""
-    sleep: Callable[[float], Awaitable[None]]
+    sleep: Sleep
     looks: int = 20
     every_s: float = 0.5
 
@@ -54,10 +53,9 @@ async def tell_waiting(
     for look in range(waiting.looks):
         if look:
             await waiting.sleep(waiting.every_s)
-        backlog = (
-            await waiting.backlog()
-        )  # before the ledger: what leaves the queue meanwhile is there
-        left -= await _known(ledger, left)
+        # The queue before the ledger: what leaves it meanwhile is there.
+        backlog = await waiting.backlog()
+        left -= await known_jobs(ledger, left)
         lost = min(lost, max(0, len(left) - backlog))
         if not lost:
             break
@@ -69,11 +67,3 @@ async def tell_waiting(
         queued_count=queued,
         recorded=ours - left,
     )
-
-
-async def _known(ledger: Ledger, job_ids: frozenset[str]) -> frozenset[str]:
-    found: set[str] = set()
-    ids = list(job_ids)
-    for start in range(0, len(ids), _BATCH):
-        found |= await ledger.known(ids[start : start + _BATCH])
-    return frozenset(found)

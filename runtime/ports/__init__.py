@@ -1,11 +1,12 @@
-"""Every port of the runtime. Each adapter is one file in `runtime/backends`, chosen in `wiring`.
+"""Every port of the runtime. Each adapter is one file in `runtime/backends`, large ones with a package
+of their parts beside it, chosen in `wiring`.
 
 Conventions: methods are coroutines unless said otherwise; cancellation is never swallowed; a part that
 cannot be reached raises `UnavailableError`; a missing thing is `None` where the return type says so.
 A port's rules are written as a contract suite in `runtime/testing`, which every adapter must pass.
 """
 
-from runtime.ports.clock import Clock, SystemClock
+from runtime.ports.clock import Clock, Sleep, SystemClock
 from runtime.ports.control import ControlStore, CustomDomain, Timer, TimerKey, TokenKey
 from runtime.ports.files import FileStore
 from runtime.ports.http import HttpClient, HttpRequest, HttpResponse, HttpTraffic
@@ -41,6 +42,7 @@ __all__ = [
     "RecordQuery",
     "RecordSink",
     "RecordStore",
+    "Sleep",
     "SystemClock",
     "Timer",
     "TimerKey",

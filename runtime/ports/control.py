@@ -6,11 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.messages import (
-    Deployment,
-    DeploymentStatus,
-    Space,
-)
+from runtime.messages import Deployment, DeploymentStatus, Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

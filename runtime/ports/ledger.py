@@ -7,13 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.messages import (
-    Attempt,
-    Job,
-    JobState,
-    LedgerEntry,
-    Outcome,
-)
+from runtime.messages import Attempt, Job, JobState, LedgerEntry, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

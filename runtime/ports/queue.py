@@ -6,10 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
-from runtime.messages import (
-    Job,
-    Outcome,
-)
+from runtime.messages import Job, Outcome
 
 
 class Delivery(ABC):
@@ -115,7 +112,8 @@ class Queue(ABC):
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """Jobs that nobody has taken yet, as far as this process knows; for gauges."""
+        """Jobs that nobody has taken yet, as far as this process knows; for gauges. That a job was taken it
+        may learn a moment later, or with its outcome."""
 
     @property
     def problem(self) -> str | None:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.messages import (
-    InvocationRecord,
-)
+from runtime.messages import InvocationRecord
 from sandbox.api import LogLevel
 
 

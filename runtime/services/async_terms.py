@@ -68,20 +68,20 @@ def check_config(config: AsyncConfig) -> None:
         )
 
 
-def read_key(text: str | None, name: str = "IdempotencyKey") -> str | None:
-    """An idempotency key as a caller gave it; None and the empty text are none.
+def read_key(given: object, name: str = "IdempotencyKey") -> str | None:
+    """An idempotency key as a caller gave it, maybe in JSON; None and the empty text are none.
 
     Visible ASCII only, no space: keys that the program itself makes have one, so that nobody can take
     them. Raises InvalidParameterError (of parameter `name`)."""
-    if not text:
+    if given is None or given == "":
         return None
-    if not _KEY.fullmatch(text):
+    if not isinstance(given, str) or not _KEY.fullmatch(given):
         raise InvalidParameterError(
             name,
-            f"{name} has 1 to {KEY_MAX_CHARACTERS} visible ASCII characters without spaces",
+            f"{name} is a text of 1 to {KEY_MAX_CHARACTERS} visible ASCII characters without spaces",
             code="InvalidParameter.IdempotencyKey",
         )
-    return text
+    return given
 
 
 def trigger_key(key: str | None) -> str | None:

@@ -163,9 +163,7 @@ class SpaceDirectory:
         lock = self._loading.setdefault(space_id, asyncio.Lock())
         try:
             async with lock:
-                cached = self._fresh(
-                    space_id, revision
-                )  # another call may have loaded it meanwhile
+                cached = self._fresh(space_id, revision)  # another call may have loaded it
                 return cached if cached is not None else await self._read(space_id)
         finally:
             if not lock.locked():

@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -29,11 +28,13 @@ from runtime.ids import new_request_id
 from runtime.intake.message import IntakeCall, read_call
 from runtime.intake.refusals import IntakeRefusedError, Reason, shown
 from runtime.intake.users import IntakeUsers
+from runtime.jobs.endings import Random
 from runtime.jobs.submit import Accepted
 from runtime.messages import Source
-from runtime.ports import Clock, Intake, IntakeDelivery, IntakeMessage
+from runtime.ports import Clock, Intake, IntakeDelivery, IntakeMessage, Sleep
 from runtime.services.async_terms import read_key
 from runtime.services.intake_places import IntakePlaces
+from runtime.services.interfaces import AsyncInvoker
 
 _log = structlog.get_logger(__name__)
 
@@ -45,21 +46,6 @@ _REASON_OF_CODE = {
     "IdempotencyKeyReused": Reason.KEY_REUSED,
 }
 """Every other code of a CallerError is `not_runnable`."""
-
-
-class Submit(Protocol):
-    """What the intake needs of `services.async_calls.AsyncCalls`."""
-
-    async def submit(
-        self,
-        space_id: str,
-        function: str,
-        args: bytes,
-        *,
-        source: Source,
-        request_id: str,
-        idempotency_key: str | None = None,
-    ) -> Accepted: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +89,12 @@ class IntakeService:
         self,
         *,
         intake: Intake,
-        calls: Submit,
+        calls: AsyncInvoker,
         users: IntakeUsers,
         clock: Clock,
         limits: IntakeLimits,
-        random: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Random,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         """`random`: 0 to 1, spreads the pauses."""
         self._intake = intake
@@ -124,14 +110,9 @@ class IntakeService:
         """`accepted`, `repeated` (the job was there already), `refused_...` by reason, `held` (not accepted
         at a try), `delayed`, `put_back`."""
 
-    @property
-    def problem(self) -> str | None:
+    async def tell_problem(self) -> str | None:
         """What keeps messages from coming; None when all is well."""
         return self._intake.problem
-
-    async def tell_problem(self) -> str | None:
-        """The same, as health checks are asked."""
-        return self.problem
 
     async def run(self) -> None:
         """Ends with UnavailableError (in a group) when the intake was closed."""
@@ -146,17 +127,11 @@ class IntakeService:
 
     def gauges(self) -> Mapping[str, float]:
         """For metrics."""
+        refused = (f"refused_{reason}" for reason in Reason)
+        names = ("accepted", "repeated", *refused, "held", "delayed", "put_back")
         return {
-            **{f"intake_{name}_total": self.counts[name] for name in ("accepted", "repeated")},
-            **{
-                f"intake_refused_{reason}_total": self.counts[f"refused_{reason}"]
-                for reason in Reason
-            },
-            **{
-                f"intake_{name}_total": self.counts[name]
-                for name in ("held", "delayed", "put_back")
-            },
-            "intake_up": self.problem is None,
+            **{f"intake_{name}_total": self.counts[name] for name in names},
+            "intake_up": self._intake.problem is None,
         }
 
     async def _take_all(self) -> None:

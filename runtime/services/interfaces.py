@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from runtime.jobs.submit import Accepted
 from runtime.messages import Outcome, Source
 
 
@@ -30,3 +31,19 @@ class Invoker(Protocol):
         """`args` is JSON text; the function's own limit holds when it is shorter than the cap.
 
         Raises YunhanError when the function was not run; what it did is the outcome."""
+
+
+class AsyncInvoker(Protocol):
+    """Accepts asynchronous jobs for somebody who is no end user (`runtime.services.async_calls`)."""
+
+    async def submit(
+        self,
+        space_id: str,
+        function: str,
+        args: bytes,
+        *,
+        source: Source,
+        request_id: str,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """`args` is JSON text. Raises CallerError, OverloadedError, UnavailableError; see `AsyncCalls`."""

@@ -34,8 +34,8 @@ class JobFactory:
         *,
         args_max_bytes: int,
         timeout_sync_max_s: int,
+        timeout_async_max_s: int,
         queue_wait_s: float,
-        timeout_async_max_s: int = 7200,
     ) -> None:
         self._args_max_bytes = args_max_bytes
         self._timeout_sync_max_s = timeout_sync_max_s

@@ -99,22 +99,14 @@ def parse_invoke(params: Mapping[str, Any]) -> InvokeParams:
             function[:256],
             b"{}" if args is None else write_json(args),
             asynchronous=asynchronous,
-            idempotency_key=_key(params.get("idempotencyKey")) if asynchronous else None,
+            idempotency_key=read_key(params.get("idempotencyKey"), "idempotencyKey")
+            if asynchronous
+            else None,
         )
     except (RecursionError, ValueError):
         raise InvalidParameterError(
             "functionArgs", "functionArgs is nested too deeply", code="InvalidParams.Format"
         ) from None
-
-
-def _key(given: object) -> str | None:
-    if given is not None and not isinstance(given, str):
-        raise InvalidParameterError(
-            "idempotencyKey",
-            "idempotencyKey must be a text",
-            code="InvalidParameter.IdempotencyKey",
-        )
-    return read_key(given, "idempotencyKey")
 
 
 def _bad_params(message: str) -> InvalidParameterError:

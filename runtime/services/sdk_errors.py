@@ -23,7 +23,6 @@ _CODES = {
 }
 """Every other kind is the function's fault: `BIZ_ERROR`, never the thrown error's own code."""
 
-
 _TEXTS = {
     OutcomeKind.SANDBOX_LOST: "the function's process was lost on our side; try again",
     OutcomeKind.WORKER_LOST: "the program that ran the function was lost; it may or may not have run",

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import orjson
 
 from runtime.ids import new_request_id
-from runtime.jobs.submit import Accepted
 from runtime.messages import Source
 from runtime.ports import Timer
 from runtime.services.directory import SpaceDirectory
+from runtime.services.interfaces import AsyncInvoker
 from runtime.timers.schedule import utc_text
 from runtime.timers.timers import NotYetKnownError
 
 TRIGGER_NAME = "timer"
 """`ctx.args.triggerName`: functions test that there is one to see that a timer called them."""
-
-
-class AsyncInvoker(Protocol):
-    """Part of `AsyncCalls`."""
-
-    async def submit(
-        self,
-        space_id: str,
-        function: str,
-        args: bytes,
-        *,
-        source: Source,
-        request_id: str,
-        idempotency_key: str | None = None,
-    ) -> Accepted: ...
 
 
 class TimerCalls:

@@ -5,12 +5,13 @@ Each field is the environment variable `YUNHAN_<FIELD NAME IN CAPITALS>`. A vari
 ignored is worse than a program that does not start. `yunhan config show` prints them all.
 
 One module for each group of settings; `model` puts them together, `reading` takes them from the environment,
-`showing` tells them.
+`showing` tells them, `secret_files` reads the secrets that they name files for.
 """
 
 from runtime.settings.fields import KIB, MIB
 from runtime.settings.model import PREFIX, RESERVED, Settings
 from runtime.settings.reading import SettingsError, load_settings, reserved_in, unknown_in
+from runtime.settings.secret_files import secret_in
 from runtime.settings.showing import SettingRow, describe
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "describe",
     "load_settings",
     "reserved_in",
+    "secret_in",
     "unknown_in",
 ]

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from runtime.settings.fields import MIB, SettingGroup, setting
 
-QUEUE_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class QueueSettings(SettingGroup):
@@ -24,7 +24,8 @@ class QueueSettings(SettingGroup):
     queue_max_jobs_per_space: int = setting(
         250,
         "count",
-        "synchronous jobs of one space that wait (RabbitMQ: in one gateway); more are refused",
+        "synchronous jobs of one space that wait (RabbitMQ: in one gateway, with those that began"
+        " a moment ago); more are refused",
         ge=1,
     )
     queue_max_bytes: int = setting(
@@ -81,7 +82,10 @@ class QueueSettings(SettingGroup):
         2000, "count", "callers, and unconfirmed jobs, of one gateway; more are refused", ge=1
     )
     queue_heartbeat_s: int = setting(
-        5, "s", "heartbeat of connections; a silent broker is given up after about three", ge=1
+        5,
+        "s",
+        "heartbeat of connections; a silent broker is given up after about two of them",
+        ge=1,
     )
     queue_connect_timeout_s: float = setting(10.0, "s", "longest connect to the broker", gt=0)
     queue_publish_timeout_s: float = setting(
@@ -109,7 +113,7 @@ class QueueSettings(SettingGroup):
 
     @model_validator(mode="after")
     def _prefix_is_a_name(self) -> Self:
-        if not QUEUE_PREFIX.fullmatch(self.queue_prefix):
+        if not _PREFIX.fullmatch(self.queue_prefix):
             raise ValueError(
                 "YUNHAN_QUEUE_PREFIX: 1 to 64 letters, digits, points, - and _, e.g. yunhan-test"
             )

@@ -11,6 +11,7 @@ import pytest
 from runtime.ids import new_job_id
 from runtime.messages import AsyncTerms, JobState, LedgerEntry
 from runtime.ports import Claim, Ledger, NotClaimed
+from runtime.testing.ledger_questions import LedgerQuestionsContract
 from runtime.testing.ledger_samples import (
     HOUR,
     LEASE,
@@ -26,7 +27,7 @@ from runtime.testing.ledger_upkeep import LedgerUpkeepContract
 from sandbox.api import OutcomeKind
 
 
-class LedgerContract(LedgerUpkeepContract):
+class LedgerContract(LedgerUpkeepContract, LedgerQuestionsContract):
     """The rules of the port, as tests."""
 
     # --- acceptance -----------------------------------------------------------------------------

@@ -41,11 +41,7 @@ class Planned:
     def decided(self, stored: TimerState) -> None:
         """The store has this now."""
         self.stored = stored
-        self._go_on_from(stored.seen_ms)
-
-    def leave_out(self, seen_ms: int) -> None:
-        """Go on behind that moment without having decided anything about it."""
-        self._go_on_from(seen_ms)
+        self.go_on_from(stored.seen_ms)
 
     def try_again(self, at_ms: int) -> None:
         self.try_ms = at_ms
@@ -66,7 +62,8 @@ class Planned:
             count, last_ms = count + 1, tick_ms
         return replace(self.state, seen_ms=last_ms, missed=self.state.missed + count)
 
-    def _go_on_from(self, seen_ms: int) -> None:
+    def go_on_from(self, seen_ms: int) -> None:
+        """Its next tick is the first one after that moment."""
         self.seen_ms = seen_ms
         self.next_ms = self.try_ms = self.schedule.after(seen_ms)
         self.tries = 0
@@ -135,4 +132,4 @@ class Plan:
         """A clock was ahead, ours or another program's: to wait for that time could take years. It goes
         on from the tolerance; ticks that became jobs already are known by their idempotency keys."""
         if planned.seen_ms > now_ms + self.late_max_ms:
-            planned.leave_out(now_ms - self.late_max_ms)
+            planned.go_on_from(now_ms - self.late_max_ms)

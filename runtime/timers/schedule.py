@@ -6,28 +6,25 @@ The calendar is cronsim's. It gets plain lists of numbers: what a text may say i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim
 
 from runtime.timers.cron_text import CronFields, read_cron_text
 
-ZONE = timezone(timedelta(hours=8), "UTC+8")
-"""Of cron texts. `ctx.args.triggerTime` is in UTC."""
-
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cronsim counts fastest without a zone
 _ZONE_OFFSET = timedelta(hours=8)
+"""Of cron texts. `ctx.args.triggerTime` is in UTC."""
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A timer that was read. `text` is what its owner wrote."""
+    """A timer that was read."""
 
-    text: str
-    expression: str = field(repr=False)
-    """The same for cronsim."""
+    expression: str
+    """As cronsim takes it."""
 
     def after(self, after_ms: int) -> int:
         """The first tick later than that moment. All are ms since 1970 and whole seconds."""
@@ -43,7 +40,7 @@ class Schedule:
 
 def read_schedule(text: str) -> Schedule:
     """Raises CronTextError."""
-    return Schedule(text, _expression(read_cron_text(text)))
+    return Schedule(_expression(read_cron_text(text)))
 
 
 def utc_text(tick_ms: int) -> str:

@@ -11,14 +11,14 @@ what nobody ran is run late within the tolerance, and counted as missed beyond i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
 from runtime.errors import CallerError, OursError
-from runtime.ports import Clock, Timer, TimerState, TimerStore
+from runtime.ports import Clock, Sleep, Timer, TimerState, TimerStore
 from runtime.timers.lease import SoleLease
 from runtime.timers.plan import Plan, Planned
 from runtime.timers.schedule import utc_text
@@ -30,9 +30,6 @@ _RETRY_LONGEST_MS = 8000
 _FORGET_EVERY_S = 3600.0
 _SHORTEST_WAIT_S = 0.001
 """As fine as ticks are told; less would be a loop without a pause when clocks are rounded."""
-
-Sleep = Callable[[float], Awaitable[None]]
-"""`asyncio.sleep`, injected so that tests need not wait."""
 
 
 class TimerSource(Protocol):

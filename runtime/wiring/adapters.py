@@ -104,16 +104,12 @@ async def open_adapters(
         if settings.queue_url != "memory:":
             raise
         _log.warning("documents_not_durable", problem=str(error))
-    control, ledger, records = (
-        ControlMongodb(data[_CONTROL_DATABASE]),
-        LedgerMongodb(data[_JOBS_DATABASE]),
-        RecordsMongodb(logs[_RECORDS_DATABASE]),
-    )
-    await control.ensure_indexes()
-    await ledger.ensure_indexes()
-    await records.ensure_indexes()
+    control = ControlMongodb(data[_CONTROL_DATABASE])
     timers = TimersMongodb(data[_CONTROL_DATABASE])
-    await timers.ensure_indexes()
+    ledger = LedgerMongodb(data[_JOBS_DATABASE])
+    records = RecordsMongodb(logs[_RECORDS_DATABASE])
+    for store in (control, timers, ledger, records):
+        await store.ensure_indexes()
     job_clock = LedgerClock(data, clock, lease_s=settings.async_lease_s)
     await job_clock.start()
     queue = _choose_queue(settings, ledger, clock, job_clock)

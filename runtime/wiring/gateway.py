@@ -140,17 +140,6 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
     )
     timers = build_timers(common)
     intake = await build_intake(common, stack)
-    health.watch(
-        checks={},
-        beside={"intake": intake.tell_problem} if intake else {},
-        gauges=lambda: {
-            **timers.gauges(),
-            **(intake.gauges() if intake else {}),
-            **connections.gauges(),
-            "request_bodies_bytes": budget.held,
-            "trigger_requests_refused_total": triggers.refused,
-        },
-    )
     triggers = TriggerApi(
         directory=common.directory,
         names=TriggerNames(
@@ -185,6 +174,16 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
     connections = make_connections(runner, settings)
     stack.callback(connections.abort)
     stack.push_async_callback(runner.cleanup)
+    health.watch(
+        beside={"intake": intake.tell_problem} if intake else {},
+        gauges=lambda: {
+            **timers.gauges(),
+            **(intake.gauges() if intake else {}),
+            **connections.gauges(),
+            "request_bodies_bytes": budget.held,
+            "trigger_requests_refused_total": triggers.refused,
+        },
+    )
     return GatewayParts(
         endpoint=endpoint,
         settings=settings,
@@ -291,7 +290,8 @@ def _administration(
                 files=common.job_files,
                 backlog=adapters.queue.async_backlog,
             ),
-            server=lambda: server_facts(adapters.roster, common.clock, health.problems),
+            server=lambda: server_facts(adapters.roster, common.clock),
+            problems=health.problems,
             body_timeout_s=settings.body_timeout_s,
             budget=budget,
         )

@@ -55,9 +55,8 @@ def bind(role: Role, settings: Settings) -> Addresses:
 async def build_program(role: Role, settings: Settings, stack: AsyncExitStack) -> Program:
     """The parts of the role, on the adapters of the settings; closed with `stack`."""
     adapters = None
-    if (
-        role.runs_functions
-    ):  # first: what is missing on this machine is told before anything is started
+    if role.runs_functions:
+        # First: what is missing on this machine is told before anything is started.
         adapters = await open_worker_adapters(settings, DataDir(settings.data_dir), stack)
     common = await build_common(settings, stack)
     health = HealthApi(checks=common.checks(), gauges=common.gauges)
@@ -73,7 +72,7 @@ async def build_program(role: Role, settings: Settings, stack: AsyncExitStack) -
         if worker is None:
             workers = WorkersSeen(common.adapters.roster, common.clock)
             await workers.poll()
-            health.watch(checks={}, beside={"workers": workers.tell_problem}, gauges=dict)
+            health.watch(beside={"workers": workers.tell_problem})
             background["follow workers"] = lambda: workers.run(settings.control_poll_s)
     else:
         worker_http = await build_worker_http(settings, health, stack)

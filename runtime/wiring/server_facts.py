@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 
 from runtime.gateway.management.deps import ServerFacts
@@ -10,9 +9,7 @@ from runtime.ports import Clock, WorkerRoster
 from runtime.services.worker_roster import present_workers
 
 
-async def server_facts(
-    roster: WorkerRoster, clock: Clock, problems: Callable[[], Awaitable[Mapping[str, str]]]
-) -> ServerFacts:
+async def server_facts(roster: WorkerRoster, clock: Clock) -> ServerFacts:
     """Of the workers that are there now; a job may get to any of them. Raises UnavailableError."""
     workers = await present_workers(roster, clock)
     majors = [set(worker.node_majors) for worker in workers]
@@ -22,5 +19,4 @@ async def server_facts(
         isolates=bool(workers) and all(worker.isolates for worker in workers),
         node_majors=sorted(set.intersection(*majors)) if majors else (),
         workers=workers,
-        problems=await problems(),
     )

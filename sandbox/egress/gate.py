@@ -20,9 +20,9 @@ from sandbox.egress.hosts import Host, HostError, parse_port
 from sandbox.egress.internal import InternalHandler, internal_hosts
 from sandbox.egress.limits import EgressLimits
 from sandbox.egress.names import Names
-from sandbox.egress.pace import Pace
 from sandbox.egress.policy import NOTHING, EgressPolicy
 from sandbox.egress.route import Route
+from sandbox.pace import Pace
 
 _BACKLOG = 128
 _PASSING = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ECONNABORTED})

@@ -78,13 +78,9 @@ class Stage:
 
     def wait_s(self, job_id: str) -> float:
         """From acceptance to start, once it has ended."""
-        deadline = time.monotonic() + END_S
-        while True:
-            job = self.management.call("YunhanDescribeJob", JobId=job_id)["Job"]
-            if job["State"] == "succeeded":
-                return seconds(job["StartedAt"]) - seconds(job["AcceptedAt"])
-            assert time.monotonic() < deadline, job
-            time.sleep(0.2)
+        job = self.management.job_over(job_id, END_S)
+        assert job["State"] == "succeeded", job
+        return seconds(job["StartedAt"]) - seconds(job["AcceptedAt"])
 
     def begun(self) -> float:
         return self.program.metrics()["yunhan_async_claimed_total"]

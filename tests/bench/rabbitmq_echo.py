@@ -18,6 +18,8 @@ import structlog
 import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 
+from tests.harness.rabbitmq_worker import line_of
+
 REPLY_TO = "amq.rabbitmq.reply-to"
 PREFETCH = 16
 
@@ -56,8 +58,7 @@ def start_server(url: str, queue_name: str) -> subprocess.Popen[str]:
 
 
 async def until_ready(server: subprocess.Popen[str]) -> None:
-    assert server.stdout is not None
-    assert (await asyncio.to_thread(server.stdout.readline)).strip() == "ready"
+    assert await line_of(server) == "ready"
 
 
 @asynccontextmanager

@@ -6,9 +6,9 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
@@ -56,28 +56,30 @@ def mongodb_url() -> str:
     return url
 
 
-@asynccontextmanager
-async def new_database(url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    client = connect(url, timeout_s=20)
-    try:
-        yield client[f"test_{uuid.uuid4().hex}"]
-    finally:
-        await client.close()
+@pytest.fixture(params=["embedded", "mongodb"])
+def server(request: pytest.FixtureRequest) -> str:
+    """Every test that asks for a database runs on both."""
+    return str(request.param)
 
 
 @pytest.fixture
-async def embedded_database(embedded_url: str) -> AsyncIterator[Database]:
-    """Not dropped: that is slow there, and the whole server goes with the session."""
-    async with new_database(embedded_url) as database:
+def url(server: str, request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(f"{server}_url"))
+
+
+@pytest.fixture
+async def database(server: str, url: str) -> AsyncIterator[Database]:
+    """An empty one."""
+    async with connect(url, timeout_s=20) as client:
+        database = client[f"test_{uuid.uuid4().hex}"]
         yield database
+        if server == "mongodb":  # dropping is slow in the embedded one, which goes as a whole
+            await client.drop_database(database)
 
 
 @pytest.fixture
-async def mongodb_database(mongodb_url: str) -> AsyncIterator[Database]:
-    """Dropped afterwards."""
-    async with new_database(mongodb_url) as database:
-        try:
-            yield database
-        finally:
-            await database.client.drop_database(database)
+async def rival_databases(database: Database, url: str) -> AsyncIterator[Sequence[Database]]:
+    """The same database, over connections of their own."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connect(url, timeout_s=20)) for _ in range(4)]
+        yield [client[database.name] for client in clients]

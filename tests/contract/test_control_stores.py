@@ -33,17 +33,8 @@ class TestControlMemory(ControlStoreContract):
         return ControlMemory()
 
 
-class MongodbContract(ControlStoreContract):
-    """Give `database`, an empty one, and `url`, its server."""
-
-    @pytest.fixture
-    def database(self) -> Database:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def url(self) -> str:
-        raise NotImplementedError
-
+@pytest.mark.integration
+class TestControlMongodb(ControlStoreContract):
     @pytest.fixture
     async def store(self, database: Database) -> ControlStore:
         store = ControlMongodb(database)
@@ -111,28 +102,6 @@ class FindsSeen(CommandListener):
     def succeeded(self, event: CommandSucceededEvent) -> None: ...
 
     def failed(self, event: CommandFailedEvent) -> None: ...
-
-
-@pytest.mark.integration
-class TestControlEmbedded(MongodbContract):
-    @pytest.fixture
-    def database(self, embedded_database: Database) -> Database:
-        return embedded_database
-
-    @pytest.fixture
-    def url(self, embedded_url: str) -> str:
-        return embedded_url
-
-
-@pytest.mark.integration
-class TestControlMongodb(MongodbContract):
-    @pytest.fixture
-    def database(self, mongodb_database: Database) -> Database:
-        return mongodb_database
-
-    @pytest.fixture
-    def url(self, mongodb_url: str) -> str:
-        return mongodb_url
 
 
 @pytest.mark.integration

@@ -24,13 +24,8 @@ class Moved(SystemClock):
         return super().now_ms() + self.by_ms
 
 
-class MovedClocksContract:
-    """Give `database`."""
-
-    @pytest.fixture
-    def database(self) -> Database:
-        raise NotImplementedError
-
+@pytest.mark.integration
+class TestMovedClocks:
     @pytest.fixture
     async def ledger(self, database: Database) -> Ledger:
         ledger = LedgerMongodb(database)
@@ -71,17 +66,3 @@ class MovedClocksContract:
             assert entry.leased_until_ms is not None
             assert LEASE / 2 < entry.leased_until_ms - clocks[0].now_ms() < LEASE * 1.5
             await ledger.cancel(job.job_id, "mp-1", now_ms=clocks[owner].now_ms())
-
-
-@pytest.mark.integration
-class TestMovedClocksEmbedded(MovedClocksContract):
-    @pytest.fixture
-    def database(self, embedded_database: Database) -> Database:
-        return embedded_database
-
-
-@pytest.mark.integration
-class TestMovedClocksMongodb(MovedClocksContract):
-    @pytest.fixture
-    def database(self, mongodb_database: Database) -> Database:
-        return mongodb_database

@@ -6,29 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.topology import Topology
-from runtime.ports import Queue
 from runtime.testing.async_queue import AsyncQueueContract
 from runtime.testing.queue import QueueContract, QueueFactory
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
+from tests.harness.rabbitmq_queue import installations, new_options
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 async def queue_factory(rabbitmq: RabbitMq) -> AsyncIterator[QueueFactory]:
-    made: list[RabbitMqOptions] = []
-
-    def make(max_jobs: int) -> Queue:
-        options = new_options(rabbitmq.url, calls_max=max_jobs, shard_max_jobs=max_jobs)
-        made.append(options)
-        return rabbitmq_queue(options)
-
-    yield make
-    for options in made:
-        await delete_queues(options)
+    async with installations(rabbitmq.url) as make:
+        yield lambda max_jobs: make(calls_max=max_jobs, shard_max_jobs=max_jobs)
 
 
 class TestRabbitMqCalls(QueueContract):

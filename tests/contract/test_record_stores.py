@@ -29,11 +29,8 @@ class TestRecordsMemory(RecordStoreContract):
         return RecordsMemory()
 
 
-class MongodbContract(RecordStoreContract):
-    @pytest.fixture
-    def database(self) -> AsyncDatabase[Document]:
-        raise NotImplementedError
-
+@pytest.mark.integration
+class TestRecordsMongodb(RecordStoreContract):
     @pytest.fixture
     async def store(self, database: AsyncDatabase[Document]) -> RecordStore:
         store = RecordsMongodb(database)
@@ -187,17 +184,3 @@ class MongodbContract(RecordStoreContract):
             found, _ = await store.find(QUERY, offset=0, limit=9)
         assert found == [record]
         assert [log["request_id"] for log in logs] == ["x"]
-
-
-@pytest.mark.integration
-class TestRecordsEmbedded(MongodbContract):
-    @pytest.fixture
-    def database(self, embedded_database: AsyncDatabase[Document]) -> AsyncDatabase[Document]:
-        return embedded_database
-
-
-@pytest.mark.integration
-class TestRecordsMongodb(MongodbContract):
-    @pytest.fixture
-    def database(self, mongodb_database: AsyncDatabase[Document]) -> AsyncDatabase[Document]:
-        return mongodb_database

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from runtime.backends.documents_mongodb import Document, connect
+from runtime.backends.documents_mongodb import Document
 from runtime.backends.lease_memory import LeasesMemory
 from runtime.backends.lease_mongodb import LeasesMongodb
 from runtime.backends.timers_memory import TimersMemory
@@ -32,30 +31,8 @@ class TestTimersMemory(TimerStoreContract):
         return TimersMemory()
 
 
-class _Databases:
-    """Give `database`, an empty one, and `url`, its server."""
-
-    @pytest.fixture
-    def database(self) -> Database:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def url(self) -> str:
-        raise NotImplementedError
-
-    @pytest.fixture
-    async def rival_databases(
-        self, database: Database, url: str
-    ) -> AsyncIterator[Sequence[Database]]:
-        """With connections of their own."""
-        async with AsyncExitStack() as stack:
-            clients = [
-                await stack.enter_async_context(connect(url, timeout_s=20)) for _ in range(4)
-            ]
-            yield [client[database.name] for client in clients]
-
-
-class LeasesMongodbContract(_Databases, LeaseStoreContract):
+@pytest.mark.integration
+class TestLeasesMongodb(LeaseStoreContract):
     @pytest.fixture
     def leases(self, database: Database) -> LeaseStore:
         return LeasesMongodb(database)
@@ -65,7 +42,8 @@ class LeasesMongodbContract(_Databases, LeaseStoreContract):
         return [LeasesMongodb(each) for each in rival_databases]
 
 
-class TimersMongodbContract(_Databases, TimerStoreContract):
+@pytest.mark.integration
+class TestTimersMongodb(TimerStoreContract):
     @pytest.fixture
     async def timers(self, database: Database) -> TimerStore:
         timers = TimersMongodb(database)
@@ -84,47 +62,3 @@ class TimersMongodbContract(_Databases, TimerStoreContract):
         assert await timers.replace(KEY, None, STATE)
         await database["timers"].update_many({}, {"$set": {"mood": "good"}})
         assert await timers.states() == {KEY: STATE}
-
-
-@pytest.mark.integration
-class TestLeasesEmbedded(LeasesMongodbContract):
-    @pytest.fixture
-    def database(self, embedded_database: Database) -> Database:
-        return embedded_database
-
-    @pytest.fixture
-    def url(self, embedded_url: str) -> str:
-        return embedded_url
-
-
-@pytest.mark.integration
-class TestLeasesMongodb(LeasesMongodbContract):
-    @pytest.fixture
-    def database(self, mongodb_database: Database) -> Database:
-        return mongodb_database
-
-    @pytest.fixture
-    def url(self, mongodb_url: str) -> str:
-        return mongodb_url
-
-
-@pytest.mark.integration
-class TestTimersEmbedded(TimersMongodbContract):
-    @pytest.fixture
-    def database(self, embedded_database: Database) -> Database:
-        return embedded_database
-
-    @pytest.fixture
-    def url(self, embedded_url: str) -> str:
-        return embedded_url
-
-
-@pytest.mark.integration
-class TestTimersMongodb(TimersMongodbContract):
-    @pytest.fixture
-    def database(self, mongodb_database: Database) -> Database:
-        return mongodb_database
-
-    @pytest.fixture
-    def url(self, mongodb_url: str) -> str:
-        return mongodb_url

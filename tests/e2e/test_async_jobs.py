@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.harness.management import Management, ManagementError
+from tests.harness.polling import poll
 from tests.harness.program import Program
 
 pytestmark = pytest.mark.e2e
@@ -45,6 +45,7 @@ module.exports = async (ctx) => {
     "trigger": "module.exports = async (ctx) => ({ body: ctx.args.body, source: ctx.env.MP_SOURCE })",
 }
 END_S = 40.0
+ENDS = {"succeeded", "failed", "timed_out", "dead", "cancelled", "expired"}
 
 
 class Jobs:
@@ -73,28 +74,19 @@ class Jobs:
         return str(answer["JobId"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return dict(self.management.call("YunhanDescribeJob", JobId=job_id)["Job"])
+        return self.management.job(job_id)
 
-    def until(self, job_id: str, *states: str) -> dict[str, Any]:
-        deadline = time.monotonic() + END_S
-        while (job := self.job(job_id))["State"] not in states:
-            assert time.monotonic() < deadline, job
-            time.sleep(0.05)  # another process: there is nothing to wait on
-        return job
+    def until_running(self, job_id: str) -> None:
+        poll(lambda: self.job(job_id)["State"] == "running", END_S, told=lambda: self.job(job_id))
 
     def record(self, request_id: str) -> dict[str, Any]:
-        """Of an attempt; records are written a moment after it."""
-        deadline = time.monotonic() + END_S
-        asked = {"SpaceId": self.space, "LogRequestId": request_id}
-        while not (rows := self.management.call("YunhanListFunctionLog", **asked)["DataList"]):
-            assert time.monotonic() < deadline, request_id
-            time.sleep(0.1)  # another process: there is nothing to wait on
-        return dict(rows[0])
+        """Of an attempt."""
+        return self.management.record(self.space, request_id, END_S)
 
     def end(self, job_id: str) -> dict[str, Any]:
-        return self.until(
-            job_id, "succeeded", "failed", "timed_out", "dead", "cancelled", "expired"
-        )
+        job = self.management.job_over(job_id, END_S)
+        assert job["State"] in ENDS, job
+        return job
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +250,7 @@ def test_arguments_are_whole_whatever_their_size(jobs: Jobs) -> None:
 def test_running_and_queued_jobs_are_cancelled(jobs: Jobs) -> None:
     running = [jobs.submit("waits", {"ms": 50_000}) for _ in range(3)]
     for job_id in running:
-        jobs.until(job_id, "running")
+        jobs.until_running(job_id)
     waiting = jobs.submit("echo")  # every slot for jobs is taken
     assert jobs.job(waiting)["State"] == "queued"
     assert jobs.cli("job", "cancel", waiting)["state"] == "cancelled"
@@ -284,7 +276,7 @@ def test_a_deleted_function_takes_its_waiting_jobs_along(jobs: Jobs) -> None:
     jobs.management.deploy(jobs.space, "gone", {"index.js": FUNCTIONS["echo"]})
     running = [jobs.submit("waits", {"ms": 50_000}) for _ in range(3)]
     for job_id in running:
-        jobs.until(job_id, "running")
+        jobs.until_running(job_id)
     waiting = jobs.submit("gone")
     jobs.cli("function", "delete", "gone", "--space", jobs.space, "--yes")
     for job_id in running:
@@ -296,7 +288,7 @@ def test_a_deleted_function_takes_its_waiting_jobs_along(jobs: Jobs) -> None:
 
 def test_nothing_accepted_is_lost_by_a_kill(jobs: Jobs, tmp_path: Path) -> None:
     accepted = [jobs.submit("waits", {"ms": 300 if n % 2 else 5000}) for n in range(12)]
-    jobs.until(accepted[0], "running")
+    jobs.until_running(accepted[0])
     jobs.program.kill()
     jobs.program.start()
     log = tmp_path / "accepted.txt"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ def test_each_end_has_its_outcome_and_the_next_call_works(
     assert answer["Error"]["Code"] == CODES.get(kind, "FunctionBizError")
     assert answer["Error"]["Blame"] == ("ours" if kind in OURS else "function")
     assert answer["Error"]["Message"]
-    record = read_record(management, space[0], answer["RequestId"])
+    record = management.record(space[0], answer["RequestId"], action="ListFunctionLog")
     assert record["FunctionName"] == name
     assert record["Status"] == "FAIL"
     assert record["Levels"][-1] == "ERROR"
@@ -89,7 +88,7 @@ def test_a_log_flood_is_a_success_with_a_cut_log(
     management.deploy(space[0], "flood", {"index.js": source}, Timeout=20)
     answer = management.invoke(space[0], "flood")
     assert answer["Outcome"] == "ok"
-    record = read_record(management, space[0], answer["RequestId"])
+    record = management.record(space[0], answer["RequestId"], action="ListFunctionLog")
     assert len(record["Contents"]) <= 1001
     assert sum(len(line) for line in record["Contents"]) <= 300_000
 
@@ -109,16 +108,6 @@ def test_nothing_is_left_behind(
     first = calls()
     counts = [calls() for _ in range(5)]
     assert min(counts) <= first + 2, (first, counts)
-
-
-def read_record(management: Management, space_id: str, request_id: str) -> dict[str, Any]:
-    """The record of one invocation, as soon as it is written."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:  # records are written in batches behind the call
-        found = management.call("ListFunctionLog", SpaceId=space_id, LogRequestId=request_id)
-        if found["DataList"]:
-            return dict(found["DataList"][0])
-    raise AssertionError(f"no record of {request_id}")
 
 
 def post(program: Program, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import urllib.error
 import urllib.request
@@ -18,16 +17,17 @@ from runtime.ports import SystemClock
 from runtime.tls.local_ca import LocalCa, local_names
 from tests.e2e.conftest import RunSdk
 from tests.harness.distributed import DistributedProgram
+from tests.harness.lacking import NEEDS_RABBITMQ
 from tests.harness.management import Management, ManagementError
+from tests.harness.polling import poll
 from tests.harness.program import free_port
-from tests.harness.rabbitmq import RabbitMq, missing_reason
+from tests.harness.rabbitmq import RabbitMq
+from tests.harness.rabbitmq_tls import tls_config
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        bool(missing_reason()) and os.environ.get("CI") != "true", reason=missing_reason() or "-"
-    ),
+    NEEDS_RABBITMQ,
 ]
 
 HELLO = "module.exports = async (ctx) => ({ hello: ctx.args.name ?? null });"
@@ -62,30 +62,10 @@ def job_of(management: Management, space_id: str) -> str:
     return str(answer["JobId"])
 
 
-def until_over(management: Management, job_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 40
-    while True:
-        job = dict(management.call("YunhanDescribeJob", JobId=job_id)["Job"])
-        if job["State"] not in {"queued", "running"}:
-            return job
-        assert time.monotonic() < deadline, job
-        time.sleep(0.05)  # another process: there is nothing to wait on
-
-
 def test_tls_and_a_password_from_a_file(tmp_path: Path) -> None:
     ca = LocalCa(tmp_path / "tls", local_names("fn.localhost"), SystemClock())
-    pair = ca.server_certificate()
-    (tmp_path / "chain.pem").write_bytes(pair.chain_pem)
-    (tmp_path / "key.pem").write_bytes(pair.key_pem)
     port = free_port()
-    broker = RabbitMq(
-        tmp_path / "broker",
-        config=f"listeners.ssl.1 = 127.0.0.1:{port}\n"
-        f"ssl_options.certfile = {tmp_path / 'chain.pem'}\n"
-        f"ssl_options.keyfile = {tmp_path / 'key.pem'}\n"
-        f"ssl_options.cacertfile = {ca.ca_path}\n"
-        "ssl_options.verify = verify_none\n",
-    ).start()
+    broker = RabbitMq(tmp_path / "broker", config=tls_config(ca, tmp_path, port)).start()
     broker.control("add_user", "runtime", PASSWORD)
     broker.control("set_permissions", "runtime", ".*", ".*", ".*")
     password = tmp_path / "password"
@@ -99,7 +79,7 @@ def test_tls_and_a_password_from_a_file(tmp_path: Path) -> None:
         space_id = hello(management)
         answer = management.invoke(space_id, "hello", {"name": "safe"})
         assert json.loads(answer["Result"]) == {"hello": "safe"}
-        assert until_over(management, job_of(management, space_id))["State"] == "succeeded"
+        assert management.job_over(job_of(management, space_id))["State"] == "succeeded"
         connections = broker.control("list_connections", "user", "ssl").split("\n")
         assert {line.split()[0] for line in connections if line.strip()} >= {"runtime"}
         assert not [line for line in connections if "false" in line], "all of them use TLS"
@@ -153,9 +133,7 @@ def test_a_broker_that_takes_nothing_refuses_at_once(tmp_path: Path, run_sdk: Ru
             assert by_sdk()["error"]["code"].startswith("Throttling")
         finally:
             broker.alarm(on=False)
-        deadline = time.monotonic() + 30
-        while not all(part.ready() for part in (program.main, *program.workers)):
-            assert time.monotonic() < deadline, program.log()
-            time.sleep(0.05)  # other processes: there is nothing to wait on
+        parts = (program.main, *program.workers)
+        poll(lambda: all(part.ready() for part in parts), 30, told=program.log)
         assert by_sdk()["value"]["result"] == {"hello": "sdk"}
-        assert until_over(management, job_of(management, space_id))["State"] == "succeeded"
+        assert management.job_over(job_of(management, space_id))["State"] == "succeeded"

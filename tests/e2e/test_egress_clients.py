@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -31,6 +29,7 @@ from tests.harness.egress_servers import (
     mongodb_servers,
     node_servers,
 )
+from tests.harness.lacking import lacks
 from tests.harness.management import Management
 from tests.harness.program import Program
 
@@ -72,15 +71,7 @@ class Live:
         return f"{scheme}://{host}:{self.ports[scheme]}"
 
     def log(self, request_id: str) -> str:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:  # records are written in batches behind the call
-            found = self.admin.call(
-                "YunhanListFunctionLog", SpaceId=self.space_id, LogRequestId=request_id
-            )
-            if found["DataList"]:
-                return json.dumps(found["DataList"][0], ensure_ascii=False)
-            time.sleep(0.05)
-        raise AssertionError(f"no record of {request_id}")
+        return json.dumps(self.admin.record(self.space_id, request_id), ensure_ascii=False)
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +167,6 @@ def missing(rung: str) -> str | None:
         except OSError as error:
             return f"no Docker engine answers at {url}: {error}"
     return None
-
-
-def lacks(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 # --- HTTP -----------------------------------------------------------------------------------------

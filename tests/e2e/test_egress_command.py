@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.harness.management import Management
+from tests.harness.polling import poll
 from tests.harness.program import Program
 
 pytestmark = pytest.mark.e2e
@@ -187,9 +187,11 @@ def test_a_wrong_rule_is_refused_with_its_place(own: Program, space_id: str) -> 
 
 def logs_of(own: Program, space_id: str, request_id: str) -> str:
     """What `yunhan logs` prints of one invocation, once it is written."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:  # records are written in batches behind the call
-        done = own.cli("logs", "one", "--space", space_id, "--request-id", request_id)
-        if done.returncode == 0 and done.stdout:
-            return done.stdout
-    raise AssertionError(done.stderr)
+    words = ("logs", "one", "--space", space_id, "--request-id", request_id)
+
+    def printed() -> str | None:
+        done = own.cli(*words)
+        return done.stdout if done.returncode == 0 else None
+
+    # records are written in batches behind the call
+    return poll(printed, 10, told=lambda: own.cli(*words).stderr)

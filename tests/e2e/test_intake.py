@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.harness.intake_broker import message, producer
 from tests.harness.management import Management
+from tests.harness.polling import poll
 from tests.harness.program import Program
 from tests.harness.rabbitmq import RabbitMq
 
@@ -19,11 +19,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 ADD = "module.exports = async (ctx) => ({ sum: ctx.args.a + 1, source: ctx.env.MP_SOURCE });"
 
 
-def until(program: Program, name: str, value: float) -> None:
-    deadline = time.monotonic() + 60
-    while program.metrics()[name] < value:
-        assert time.monotonic() < deadline, program.log()
-        time.sleep(0.05)  # polling another process: there is nothing to wait on
+def until_counted(program: Program, name: str, value: float) -> None:
+    poll(lambda: program.metrics()[name] >= value, 60, told=program.log)
 
 
 async def test_messages_are_run_once_each_and_bad_ones_do_not_matter(
@@ -56,8 +53,10 @@ async def test_messages_are_run_once_each_and_bad_ones_do_not_matter(
                 await exchange.publish(message(b"\xff"), "v1")
                 await exchange.publish(message({"space": "mp-x", "function": "add"}), "v1")
                 await exchange.publish(message({"space": space_id, "function": "no"}), "v1")
-        await asyncio.to_thread(until, program, "yunhan_intake_repeated_total", 20)
-        await asyncio.to_thread(until, program, "yunhan_intake_refused_unknown_function_total", 2)
+        await asyncio.to_thread(until_counted, program, "yunhan_intake_repeated_total", 20)
+        await asyncio.to_thread(
+            until_counted, program, "yunhan_intake_refused_unknown_function_total", 2
+        )
         metrics = await asyncio.to_thread(program.metrics)
         assert metrics["yunhan_intake_accepted_total"] == 20
         assert metrics["yunhan_async_too_fast_total"] > 0, "the intake waited"
@@ -75,11 +74,15 @@ async def test_messages_are_run_once_each_and_bad_ones_do_not_matter(
 
 def ended(admin: Management, space_id: str, count: int) -> list[dict[str, str]]:
     """All jobs of the space when so many are over."""
-    deadline = time.monotonic() + 60
-    while True:
-        jobs = list(admin.call("YunhanListJobs", SpaceId=space_id, PageSize=100)["DataList"])
-        if sum(job["State"] not in {"queued", "running"} for job in jobs) >= count:
-            assert len(jobs) == count
-            return jobs
-        assert time.monotonic() < deadline, jobs
-        time.sleep(0.1)  # polling another process: there is nothing to wait on
+
+    def listed() -> list[dict[str, str]]:
+        return list(admin.call("YunhanListJobs", SpaceId=space_id, PageSize=100)["DataList"])
+
+    def over() -> list[dict[str, str]] | None:
+        jobs = listed()
+        ended = sum(job["State"] not in {"queued", "running"} for job in jobs)
+        return jobs if ended >= count else None
+
+    jobs = poll(over, 60, told=listed)
+    assert len(jobs) == count
+    return jobs

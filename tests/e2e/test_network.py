@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -124,15 +123,6 @@ def gated(admin: Management, space_id: str) -> bool:
     return admin.invoke(space_id, "fetch")["Bill"]["EgressBytes"] is not None
 
 
-def log_of(admin: Management, space_id: str, request_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:  # records are written in batches behind the call
-        found = admin.call("YunhanListFunctionLog", SpaceId=space_id, LogRequestId=request_id)
-        if found["DataList"]:
-            return dict(found["DataList"][0])
-    raise AssertionError(f"no record of {request_id}")
-
-
 def test_what_goes_over_the_network_is_on_the_bill(
     admin: Management, space_id: str, echo: str, gated: bool
 ) -> None:
@@ -143,7 +133,7 @@ def test_what_goes_over_the_network_is_on_the_bill(
     bill = answer["Bill"]
     assert (bill["EgressConnections"], bill["EgressRefused"]) == (2, 0)
     assert 200_000 < bill["EgressBytes"] < 202_000
-    assert log_of(admin, space_id, answer["RequestId"])["Bill"] == bill
+    assert admin.record(space_id, answer["RequestId"])["Bill"] == bill
 
 
 def test_a_refused_connection_is_on_the_bill_and_in_the_log(
@@ -154,7 +144,7 @@ def test_a_refused_connection_is_on_the_bill_and_in_the_log(
     answer = admin.invoke(space_id, "fetch", {"urls": [f"{own.endpoint}/healthz"]})
     assert json.loads(answer["Result"]) == ["EACCES"]
     assert (answer["Bill"]["EgressConnections"], answer["Bill"]["EgressRefused"]) == (0, 1)
-    lines = json.dumps(log_of(admin, space_id, answer["RequestId"]))
+    lines = json.dumps(admin.record(space_id, answer["RequestId"]))
     assert f"connection to 127.0.0.1:{own.port} refused: " in lines
 
 
@@ -206,7 +196,7 @@ def test_http_proxy_client_and_the_count_of_calls(
     assert told["refused"]["code"] == "HttpProxy.Refused"
     assert said in told["refused"]["message"]
     assert (told["child"], told["db"]) == ([], "ServiceNotAvailable")
-    row = log_of(admin, space_id, answer["RequestId"])
+    row = admin.record(space_id, answer["RequestId"])
     assert said in json.dumps(row)
     assert row["Bill"]["Calls"] == answer["Bill"]["Calls"]
     assert answer["Bill"]["Calls"] == {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.harness.management import Management
+from tests.harness.polling import poll
 from tests.harness.program import Program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
@@ -35,10 +35,7 @@ def test_timer_runs_its_function_at_the_tick(program: Program, management: Manag
         TimingTriggerConfig=cron,
         TimingTriggerUserPayload="说 hi",
     )
-    deadline = time.monotonic() + 60
-    while not (runs := logged(management, space_id)) and time.monotonic() < deadline:
-        time.sleep(0.2)  # another process: there is nothing to wait on
-    ((args, env),) = runs
+    ((args, env),) = poll(lambda: logged(management, space_id), 60)
     assert args == {
         "userPayload": "说 hi",
         "triggerTime": due.strftime("%Y-%m-%dT%H:%M:%SZ"),

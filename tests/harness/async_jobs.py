@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.backends.ledger_memory import LedgerMemory
-from runtime.errors import OursError
+from runtime.errors import OursError, UnavailableError
 from runtime.jobs.attempt import RunStop
 from runtime.jobs.runner import AsyncRunner, RunnerLimits
 from runtime.jobs.sweeper import Sweeper, SweeperLimits
-from runtime.messages import Job, JobState, LedgerEntry, Outcome
+from runtime.messages import InvocationRecord, Job, JobState, LedgerEntry, Outcome
 from runtime.ports import AsyncDelivery, Delivery, Ledger, Queue, Quota
 from runtime.slots import Slot, Slots
-from runtime.testing.ledger_samples import ledger_job
+from runtime.testing.ledger_samples import WIDE, ledger_job
 from sandbox.api import Fault, OutcomeKind
 from tests.harness.clock import FakeClock
 
-WIDE = Quota(per_space=1000, per_function=1000)
+AWAY = UnavailableError("the ledger is away")
 
 
 def job_now(clock: FakeClock, space_id: str = "mp-1", **terms: Any) -> Job:
@@ -31,6 +31,10 @@ def ends(job: Job, kind: OutcomeKind) -> Outcome:
         return Outcome(request_id=job.request_id, kind=kind, value=b"1")
     fault = Fault(name=kind.value, message="boom")
     return Outcome(request_id=job.request_id, kind=kind, fault=fault)
+
+
+class Records(list[InvocationRecord]):
+    """A record sink that keeps everything."""
 
 
 class ListQueue(Queue):
@@ -176,6 +180,16 @@ class Stage:
         slot = await Slots(1).take()
         await (runner or self.runner).run(delivery, slot)
         return delivery
+
+    def fail(self, method: str, *errors: OursError) -> None:
+        """The ledger's next calls of this method do."""
+        assert isinstance(self.ledger, BrokenLedger)
+        self.ledger.failures[method] = list(errors)
+
+    async def until_running(self) -> None:
+        """Until the first job runs."""
+        while not self.executor.jobs:
+            await asyncio.sleep(0)
 
     async def entry(self, job: Job) -> LedgerEntry:
         entry = await self.ledger.read(job.job_id)

@@ -17,7 +17,8 @@ from runtime.backends.rabbitmq.intake_topology import IntakeOptions, IntakeTopol
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.intake.users import read_users
 from runtime.ports import SystemClock
-from runtime.services.intake import IntakeLimits, IntakeService, Submit
+from runtime.services.intake import IntakeLimits, IntakeService
+from runtime.services.interfaces import AsyncInvoker
 from tests.harness.rabbitmq import RabbitMq
 from tests.harness.rabbitmq_queue import new_options
 
@@ -43,7 +44,7 @@ class IntakeStage:
     def __init__(
         self,
         broker: RabbitMqOptions,
-        calls: Submit,
+        calls: AsyncInvoker,
         options: IntakeOptions,
         limits: IntakeLimits | None = None,
     ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from runtime.data_dir import AccessKey
 from runtime.signatures.rpc_v1 import signed_parameters
+from tests.harness.polling import poll
 
 
 class ManagementError(Exception):
@@ -81,6 +82,36 @@ class Management:
     def invoke(self, space_id: str, name: str, args: object = None) -> dict[str, Any]:
         """YunhanInvoke: outcome, result or error, bill."""
         return self.call("YunhanInvoke", SpaceId=space_id, Name=name, Args=json.dumps(args or {}))
+
+    def job(self, job_id: str, **where: str) -> dict[str, Any]:
+        """An asynchronous job as it is now."""
+        return dict(self.call("YunhanDescribeJob", JobId=job_id, **where)["Job"])
+
+    def job_over(self, job_id: str, seconds: float = 40.0, **where: str) -> dict[str, Any]:
+        """That job once it is over."""
+
+        def over() -> dict[str, Any] | None:
+            job = self.job(job_id, **where)
+            return None if job["State"] in {"queued", "running"} else job
+
+        return poll(over, seconds, told=lambda: self.job(job_id, **where))
+
+    def record(
+        self,
+        space_id: str,
+        request_id: str,
+        seconds: float = 10.0,
+        *,
+        action: str = "YunhanListFunctionLog",
+    ) -> dict[str, Any]:
+        """The record of one invocation; records are written in batches behind the call."""
+        asked = {"SpaceId": space_id, "LogRequestId": request_id}
+        rows = poll(
+            lambda: list(self.call(action, **asked)["DataList"]),
+            seconds,
+            told=lambda: f"no record of {request_id}",
+        )
+        return dict(rows[0])
 
 
 def zip_of(files: Mapping[str, str | bytes]) -> bytes:

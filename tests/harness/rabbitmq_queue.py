@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aio_pika
@@ -23,6 +25,29 @@ def new_options(url: str, **changes: Any) -> RabbitMqOptions:
         **changes,
     }
     return RabbitMqOptions(**values)
+
+
+@asynccontextmanager
+async def installation(url: str, **changes: Any) -> AsyncIterator[RabbitMqOptions]:
+    """`new_options`, whose queues go when it ends."""
+    options = new_options(url, **changes)
+    try:
+        yield options
+    finally:
+        await delete_queues(options)
+
+
+@asynccontextmanager
+async def installations(url: str) -> AsyncIterator[Callable[..., RabbitMqQueue]]:
+    """Makes queues of installations of their own with the given options; what they made goes with it."""
+    async with AsyncExitStack() as stack:
+
+        def make(**changes: Any) -> RabbitMqQueue:
+            options = new_options(url, **changes)
+            stack.push_async_callback(delete_queues, options)
+            return rabbitmq_queue(options)
+
+        yield make
 
 
 def rabbitmq_queue(options: RabbitMqOptions) -> RabbitMqQueue:

@@ -31,6 +31,12 @@ def start_worker(url: str, prefix: str, mode: str) -> subprocess.Popen[str]:
     )
 
 
+async def line_of(process: subprocess.Popen[str]) -> str:
+    """The next line that it prints."""
+    assert process.stdout is not None
+    return (await asyncio.to_thread(process.stdout.readline)).strip()
+
+
 async def _run(url: str, prefix: str, mode: str) -> None:
     options = replace(new_options(url), prefix=prefix, call_prefetch=SLOTS)
     if mode == "silent":

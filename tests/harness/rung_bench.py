@@ -12,7 +12,6 @@ import os
 import shutil
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,9 +30,10 @@ from sandbox.spawners.docker_fitness import engine_url
 from sandbox.spawners.landlock import LandlockSpawner
 from sandbox.spawners.process import ProcessSpawner
 from sandbox.testing_functions import RecordingHost
+from tests.harness.polling import until
+from tests.harness.processes import stat_of
 
 RUNGS = ("process", "bubblewrap", "bubblewrap without cgroups", "landlock", "docker")
-WAIT_S = 20.0
 
 
 def missing(rung: str) -> str | None:
@@ -119,7 +119,7 @@ def processes_of(sandbox: NodeSandbox) -> list[int]:
 def state(pid: int) -> str:
     """As in ps; empty when there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return stat_of(pid)[0]
     except OSError:
         return ""
 
@@ -128,21 +128,13 @@ def ticks(pids: list[int]) -> int:
     """Processor time that they have used."""
     used = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat_of(pid)
         used += int(fields[11]) + int(fields[12])
     return used
 
 
 def stopped(sandbox: NodeSandbox) -> list[int]:
     return [pid for pid in processes_of(sandbox) if state(pid) == "T"]
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Poll the kernel, which tells nobody."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {WAIT_S:g} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 LEAVE = """

@@ -12,7 +12,7 @@ from runtime.backends.queue_memory import MemoryQueue
 from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
 from runtime.execute import Executor
 from runtime.jobs.runner import AsyncRunner, RunnerLimits
-from runtime.messages import InvocationRecord, Job
+from runtime.messages import Job
 from runtime.pool import SandboxPool
 from runtime.ports import Quota, SystemClock
 from runtime.sealing import SecretBox
@@ -21,6 +21,7 @@ from runtime.slots import Slot, Slots
 from runtime.worker import Worker
 from sandbox.api import Limits
 from sandbox.spawners.memory import MemorySpawner
+from tests.harness.async_jobs import Records
 
 
 class NoCode:
@@ -39,10 +40,6 @@ class NoCode:
             yield Path("/nowhere") / function
         finally:
             self.leased.remove(digest)
-
-
-class Records(list[InvocationRecord]):
-    """A record sink that keeps everything."""
 
 
 class NoCalls:

@@ -20,6 +20,7 @@ from runtime.ports import (
     LeaseMark,
     LeaseStore,
     Ledger,
+    Sleep,
     TimerKey,
     TimerState,
     TimerStore,
@@ -28,11 +29,12 @@ from runtime.sealing import SecretBox
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.async_terms import AsyncDefaults
 from runtime.services.directory import SpaceDirectory
+from runtime.services.interfaces import AsyncInvoker
 from runtime.services.invoke import JobFactory
 from runtime.services.space_keys import seal_new_client_secret
-from runtime.services.timer_calls import AsyncInvoker, TimerCalls
+from runtime.services.timer_calls import TimerCalls
 from runtime.timers.lease import SoleLease
-from runtime.timers.timers import Sleep, TimerLimits, Timers
+from runtime.timers.timers import TimerLimits, Timers
 from tests.harness.async_jobs import ListQueue
 
 START_MS = 1_767_225_600_000
@@ -213,7 +215,12 @@ class Stage:
         )
         calls = AsyncCalls(
             directory=directory,
-            jobs=JobFactory(args_max_bytes=1 << 20, timeout_sync_max_s=60, queue_wait_s=30),
+            jobs=JobFactory(
+                args_max_bytes=1 << 20,
+                timeout_sync_max_s=60,
+                timeout_async_max_s=7200,
+                queue_wait_s=30,
+            ),
             submitter=AsyncSubmitter(ledger=self.ledger, queue=self.queue, clock=clock),
             ids=JobIds(b"k" * 32),
             records=_Forget(),

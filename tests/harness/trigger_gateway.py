@@ -258,7 +258,9 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
     domains = CustomDomains(store=store, box=box)
     await domains.poll()
     budget = BodyBudget(settings.bodies_max_bytes)
-    jobs = JobFactory(args_max_bytes=MIB, timeout_sync_max_s=60, queue_wait_s=30)
+    jobs = JobFactory(
+        args_max_bytes=MIB, timeout_sync_max_s=60, timeout_async_max_s=7200, queue_wait_s=30
+    )
     invoker = InvokeService(
         directory=directory, queue=small.queue, jobs=jobs, records=small.records, clock=clock
     )
@@ -365,3 +367,10 @@ def _spaces(box: SecretBox) -> list[Space]:
         space(PAUSED, http_triggers=replace(on, custom_domain=""), status=SpaceStatus.PAUSED),
         space(WIDE, http_triggers=wide),
     ]
+
+
+async def serves(gateway: TriggerGateway) -> None:
+    """A good client gets its answer."""
+    gateway.returns("good")
+    answer = await gateway.ask()
+    assert (answer.status, answer.body) == (200, b"good")

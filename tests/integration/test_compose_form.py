@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 
 from runtime.data_dir import AccessKey
 from tests.harness.compose_form import ComposeForm, Images, docker, missing_reason
+from tests.harness.lacking import lacks
 from tests.harness.management import Management
+from tests.harness.polling import poll
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -32,9 +32,7 @@ TOKEN_FREE = ("master.key", "queue.password", "documents.password", "files.secre
 @pytest.fixture(scope="module")
 def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeForm]:
     if reason := missing_reason():
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacks(reason)
     name = f"yunhan-test-{uuid.uuid4().hex[:8]}"
     folder = tmp_path_factory.mktemp("compose")
     images = Images(folder, name)
@@ -81,15 +79,6 @@ def get(url: str, **headers: str) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
-def until(true: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true answer; other programs have to get there."""
-    deadline = time.monotonic() + seconds
-    while not (answer := true()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
-    return answer
-
-
 def test_the_command_line_deploys_and_calls_an_example(form: ComposeForm) -> None:
     space = json.loads(form.script("yunhan.sh", "space", "create", "command", "--json"))["spaceId"]
     form.script("yunhan.sh", "deploy", "examples/hello", "--space", space)
@@ -111,7 +100,7 @@ def test_both_gateways_and_both_workers_answer(
     assert "gateways/gateway1 " in log
     assert "gateways/gateway2 " in log
     for worker in form.containers("worker"):
-        until(lambda: form.metrics(worker, 8701)["yunhan_records_written_total"])  # noqa: B023
+        poll(lambda: form.metrics(worker, 8701)["yunhan_records_written_total"], 30)  # noqa: B023
 
 
 def test_functions_run_in_the_strongest_rung(form: ComposeForm, management: Management) -> None:
@@ -142,11 +131,7 @@ def test_metrics_stay_inside(form: ComposeForm, space_id: str) -> None:
 def test_an_asynchronous_job_ends(management: Management, space_id: str) -> None:
     asked = management.call("YunhanInvokeAsync", SpaceId=space_id, Name="echo", Args="{}")
 
-    def ended() -> dict[str, Any] | None:
-        job = management.call("YunhanDescribeJob", SpaceId=space_id, JobId=asked["JobId"])["Job"]
-        return None if job["State"] in {"queued", "running"} else dict(job)
-
-    assert until(ended)["State"] == "succeeded"
+    assert management.job_over(asked["JobId"], 30, SpaceId=space_id)["State"] == "succeeded"
 
 
 def test_programs_have_no_privilege_and_no_secret_in_their_environment(form: ComposeForm) -> None:
@@ -194,12 +179,12 @@ def test_stopping_one_of_two_loses_no_call(
     assert min(counts) > 10
     docker("start", stopped)
     status = "{{.State.Health.Status}}"
-    until(lambda: docker("inspect", "--format", status, stopped) == "healthy", 60)
+    poll(lambda: docker("inspect", "--format", status, stopped) == "healthy", 60)
 
 
 def test_more_workers_are_one_command(form: ComposeForm, management: Management) -> None:
     form.compose("up", "--detach", "--no-build", "--no-recreate", "--wait", "--scale", "worker=3")
-    until(lambda: len(management.call("YunhanDescribeServer")["Workers"]) == 3)
+    poll(lambda: len(management.call("YunhanDescribeServer")["Workers"]) == 3, 30)
 
 
 def test_secrets_are_made_once(form: ComposeForm) -> None:

@@ -11,11 +11,11 @@ import pytest
 from sandbox.egress.counts import EgressCounts
 from sandbox.egress.limits import EgressLimits
 from sandbox.egress.policy import EgressPolicy
+from tests.harness.program import free_port
 from tests.integration.egress_support import (
     LOOPBACK,
     Refused,
     echo,
-    free_port,
     on_both_loops,
     open_gate,
     serve,

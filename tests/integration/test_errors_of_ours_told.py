@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from runtime.messages import Outcome
 from sandbox.api import Blame, Ending, Fault, OutcomeKind
 from tests.harness.sdk_http import client_body
 from tests.harness.strict_http import WireAnswer
-from tests.harness.trigger_gateway import ON, TriggerGateway, open_gateway
+from tests.harness.trigger_gateway import ON, TriggerGateway
 
 pytestmark = pytest.mark.integration
 
@@ -29,12 +29,6 @@ ERRORS = [
     (OursError("InternalServerError", SECRET), "InternalServerError", FAILED, 503),
 ]
 KINDS = [kind for kind in OutcomeKind if kind.blame is Blame.OURS]
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 async def call_client(gateway: TriggerGateway, method: str, **params: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 import aio_pika
 import pytest
@@ -17,23 +17,9 @@ from runtime.jobs.waiting import WaitingJobs
 from runtime.messages import Job
 from runtime.ports import LedgerQuery
 from runtime.testing.ledger_samples import NOW, ledger_job
-from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
+from tests.harness.rabbitmq_queue import rabbitmq_queue
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def options(rabbitmq: RabbitMq) -> AsyncIterator[RabbitMqOptions]:
-    options = new_options(rabbitmq.url)
-    yield options
-    await delete_queues(options)
-
-
-@pytest.fixture
-async def queue(options: RabbitMqOptions) -> AsyncIterator[RabbitMqQueue]:
-    async with (queue := rabbitmq_queue(options)).open():
-        yield queue
 
 
 async def checked(queue: RabbitMqQueue, jobs: list[Job]) -> LedgerReport:

@@ -7,13 +7,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.harness.distributed import DistributedProgram
+from tests.harness.lacking import NEEDS_RABBITMQ
 from tests.harness.management import Management
-from tests.harness.rabbitmq import missing_reason
 
 LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 LEASE_S = 2.0
@@ -23,9 +22,7 @@ RUN_MS = 5000
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        bool(missing_reason()) and os.environ.get("CI") != "true", reason=missing_reason() or "-"
-    ),
+    NEEDS_RABBITMQ,
     pytest.mark.skipif(
         not Path(LIBRARY).exists() and os.environ.get("CI") != "true",
         reason="no libfaketime: apt-get install faketime",
@@ -71,16 +68,9 @@ def test_they_neither_lose_their_jobs_nor_take_those_of_others(
         for _ in range(JOBS)
     ]
     deadline = time.monotonic() + 60
-
-    def job(job_id: str) -> dict[str, Any]:
-        return dict(management.call("YunhanDescribeJob", JobId=job_id, SpaceId=space)["Job"])
-
-    ended = []
-    for job_id in ids:
-        while (told := job(job_id))["State"] in {"queued", "running"}:
-            assert time.monotonic() < deadline, told
-            time.sleep(0.1)  # another process: there is nothing to wait on
-        ended.append(told)
+    ended = [
+        management.job_over(job_id, deadline - time.monotonic(), SpaceId=space) for job_id in ids
+    ]
     assert [each["State"] for each in ended] == ["succeeded"] * JOBS, ended
     assert [each["AttemptsMade"] for each in ended] == [1] * JOBS, ended
     workers = {each["Attempts"][0]["WorkerId"] for each in ended}

@@ -19,6 +19,7 @@ from sandbox.egress.limits import EgressLimits
 from sandbox.egress.policy import EgressPolicy
 from sandbox.node_sandbox import NodeSandbox
 from sandbox.testing_functions import RecordingHost
+from tests.harness.polling import until
 from tests.harness.rung_bench import (
     LEAVE,
     PROCESSES_LEFT,
@@ -29,7 +30,6 @@ from tests.harness.rung_bench import (
     state,
     stopped,
     ticks,
-    until,
 )
 
 pytestmark = pytest.mark.integration

@@ -1,4 +1,4 @@
-"""The process rung around its sandboxes: start, leftovers, a killed worker, descriptors."""
+"""The process rung around its sandboxes: start, leftovers, a killed worker."""
 
 from __future__ import annotations
 
@@ -9,27 +9,21 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
-import uvloop
 
 from sandbox.api import (
-    Binding,
-    Invocation,
-    Limits,
-    LogLine,
-    OutcomeKind,
-    Sandbox,
     SandboxError,
-    SandboxSpec,
 )
-from sandbox.bootstrap_location import bootstrap_dir
-from sandbox.spawners.process import ProcessSpawner
+from tests.harness.processes import all_stats
+from tests.integration.process_spawner_support import (
+    entries,
+    spawner_in,
+    spec,
+    write,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -39,49 +33,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("p")
-
-
-def spawner_in(folder: Path, bootstrap: Path | None = None, node_paths: str = "") -> ProcessSpawner:
-    return ProcessSpawner(
-        run_dir=folder / "run",
-        bootstrap_dir=bootstrap or bootstrap_dir(),
-        node_paths=node_paths,
-    )
-
-
-def spec(sandbox_id: str, **limits: Any) -> SandboxSpec:
-    return SandboxSpec(sandbox_id=sandbox_id, node_major=24, memory_mb=128, limits=Limits(**limits))
-
-
-def write(path: Path, text: str, *, mode: int = 0o644) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)
-    return path
-
-
-def entries(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
-
-
-class Host:
-    def on_log(self, lines: Sequence[LogLine], *, cut: bool) -> None:
-        pass
-
-    async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
-        return b"{}"
-
-
-async def bind_and_run(
-    sandbox: Sandbox, folder: Path, script: str, timeout_s: float
-) -> OutcomeKind:
-    code_dir = folder / "code" / sandbox.spec.sandbox_id
-    write(code_dir / "index.js", script)
-    binding = Binding(space_id="s", function="f", deployment_id="d", code_dir=code_dir)
-    ending = await sandbox.bind(binding, request_id="load", host=Host())
-    assert ending.kind is OutcomeKind.OK
-    invocation = Invocation(request_id="r", args=b"", env={}, timeout_s=timeout_s)
-    return (await sandbox.run(invocation, Host())).kind
 
 
 # --- start ------------------------------------------------------------------------------------
@@ -162,6 +113,34 @@ async def test_stopping_the_spawner_ends_a_start_under_way(folder: Path) -> None
     with pytest.raises(SandboxError):
         await spawning
     assert not (folder / "run").exists()
+
+
+@pytest.mark.parametrize("what", ["link", "foreign"])
+async def test_a_run_directory_that_is_not_ours_is_refused(folder: Path, what: str) -> None:
+    spawner = spawner_in(folder)
+    run_dir = folder / "run"
+    elsewhere = folder / "elsewhere"
+    precious = elsewhere / "sb-one"
+    precious.mkdir(parents=True)
+    if what == "link":
+        run_dir.symlink_to(elsewhere)
+    elif os.geteuid() != 0:
+        pytest.skip("only root can make a folder of somebody else")
+    else:
+        run_dir.mkdir()
+        os.chown(run_dir, 65534, 65534)
+    with pytest.raises(SandboxError, match="not a directory of this user"):
+        await spawner.start()
+    assert precious.exists()
+
+
+async def test_an_open_run_directory_of_ours_is_closed(folder: Path) -> None:
+    spawner = spawner_in(folder)
+    run_dir = folder / "run"
+    run_dir.mkdir(mode=0o777)
+    await spawner.start()
+    assert run_dir.stat().st_mode & 0o777 == 0o700
+    await spawner.stop()
 
 
 # --- leftovers ----------------------------------------------------------------------------------
@@ -266,13 +245,7 @@ async def test_a_killed_worker_takes_its_sandboxes_with_it(folder: Path) -> None
 
 def group_exists(group: int) -> bool:
     """Whether a process of the group still runs; one that nobody reaps yet does not."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[2]) == group and fields[0] != "Z":
-                    return True
-    return False
+    return any(int(fields[2]) == group and fields[0] != "Z" for _, fields in all_stats())
 
 
 async def test_a_killed_guard_is_replaced(folder: Path) -> None:
@@ -292,134 +265,4 @@ async def test_a_killed_guard_is_replaced(folder: Path) -> None:
     # The new one knows the groups of before.
     await asyncio.to_thread(spawner._guard.stop)
     await asyncio.gather(first.wait_ended(), second.wait_ended())
-    await spawner.stop()
-
-
-# --- descriptors, threads, processes, folders --------------------------------------------------
-
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
-    asyncio.new_event_loop,
-    uvloop.new_event_loop,
-]
-
-
-def run_on(
-    loop_factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, None]
-) -> None:
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(main)
-
-
-@pytest.mark.parametrize("loop_factory", LOOPS, ids=["asyncio", "uvloop"])
-def test_many_sandboxes_leave_nothing_behind(
-    folder: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop]
-) -> None:
-    run_on(loop_factory, many_sandboxes(folder))
-
-
-async def many_sandboxes(folder: Path) -> None:
-    others = children()  # servers that other tests of this process started
-    spawner = spawner_in(folder)
-    await spawner.start()
-    await round_of_sandboxes(spawner, folder, 0)
-    before = possessions()
-    for number in range(1, 5):
-        await round_of_sandboxes(spawner, folder, number)
-        assert entries(folder / "run") == ["worker"]
-    assert possessions() == before
-    await spawner.stop()
-    assert children() == others
-
-
-async def round_of_sandboxes(spawner: ProcessSpawner, folder: Path, number: int) -> None:
-    """One sandbox for each way to end, all at the same time."""
-    ways = [
-        ("stopped", "module.exports = () => 1", OutcomeKind.OK),
-        ("exits", "module.exports = () => process.exit(3)", OutcomeKind.EXITED),
-        ("loops", "module.exports = () => { for (;;); }", OutcomeKind.TIMEOUT),
-    ]
-
-    async def one(name: str, script: str, kind: OutcomeKind) -> None:
-        sandbox = await spawner.spawn(spec(f"{name}-{number}"))
-        assert await bind_and_run(sandbox, folder, script, 0.2 if name == "loops" else 30) is kind
-        await sandbox.stop()
-
-    async def cancelled() -> None:
-        spawning = asyncio.create_task(spawner.spawn(spec(f"cancelled-{number}")))
-        await asyncio.sleep(0.005)
-        spawning.cancel()
-        await asyncio.wait({spawning})
-        assert spawning.cancelled()
-
-    await asyncio.gather(cancelled(), *(one(*way) for way in ways))
-
-
-def possessions() -> tuple[int, list[int], list[str]]:
-    """Open descriptors, child processes, threads; a loop's own executor does not count."""
-    names = [thread.name for thread in threading.enumerate()]
-    threads = [name for name in names if not name.startswith(("asyncio_", "uvloop_"))]
-    return len(entries(Path("/proc/self/fd"))), children(), threads
-
-
-def children() -> list[int]:
-    """Children of this process, dead ones that nobody reaped included."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) == os.getpid():
-                    found.append(int(entry.name))
-    return sorted(found)
-
-
-@pytest.mark.parametrize("loop_factory", LOOPS, ids=["asyncio", "uvloop"])
-def test_without_pidfds_a_thread_watches(
-    folder: Path,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(pid: int, flags: int = 0) -> int:
-        raise OSError(38, "Function not implemented")
-
-    async def main() -> None:
-        spawner = spawner_in(folder)
-        await spawner.start()
-        monkeypatch.setattr(os, "pidfd_open", refuse)
-        sandbox = await spawner.spawn(spec("one"))
-        script = "module.exports = () => process.exit(3)"
-        assert await bind_and_run(sandbox, folder, script, 30) is OutcomeKind.EXITED
-        other = await spawner.spawn(spec("two"))
-        await other.stop()
-        await spawner.stop()
-        assert not (folder / "run").exists()
-
-    run_on(loop_factory, main())
-
-
-@pytest.mark.parametrize("what", ["link", "foreign"])
-async def test_a_run_directory_that_is_not_ours_is_refused(folder: Path, what: str) -> None:
-    spawner = spawner_in(folder)
-    run_dir = folder / "run"
-    elsewhere = folder / "elsewhere"
-    precious = elsewhere / "sb-one"
-    precious.mkdir(parents=True)
-    if what == "link":
-        run_dir.symlink_to(elsewhere)
-    elif os.geteuid() != 0:
-        pytest.skip("only root can make a folder of somebody else")
-    else:
-        run_dir.mkdir()
-        os.chown(run_dir, 65534, 65534)
-    with pytest.raises(SandboxError, match="not a directory of this user"):
-        await spawner.start()
-    assert precious.exists()
-
-
-async def test_an_open_run_directory_of_ours_is_closed(folder: Path) -> None:
-    spawner = spawner_in(folder)
-    run_dir = folder / "run"
-    run_dir.mkdir(mode=0o777)
-    await spawner.start()
-    assert run_dir.stat().st_mode & 0o777 == 0o700
     await spawner.stop()

@@ -22,6 +22,7 @@ from sandbox.api import (
 )
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.spawners.process import ProcessSpawner
+from tests.harness.processes import stat_of
 
 pytestmark = pytest.mark.integration
 
@@ -299,7 +300,7 @@ async def gone(pid: int) -> None:
 
 def is_running(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = stat_of(pid)[0]
     except FileNotFoundError:
         return False
     return state != "Z"

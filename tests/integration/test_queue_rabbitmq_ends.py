@@ -11,18 +11,11 @@ from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.errors import OursError, UnavailableError
 from runtime.testing.queue import sample_job
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
+from tests.harness.rabbitmq_queue import new_options, rabbitmq_queue
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 USER = "no-replies"
-
-
-@pytest.fixture
-async def options(rabbitmq: RabbitMq) -> AsyncIterator[RabbitMqOptions]:
-    options = new_options(rabbitmq.url)
-    yield options
-    await delete_queues(options)
 
 
 @pytest.fixture

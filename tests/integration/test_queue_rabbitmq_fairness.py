@@ -12,7 +12,7 @@ from runtime.backends.rabbitmq import consumer
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.testing.async_queue import async_job
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
+from tests.harness.rabbitmq_queue import installation, rabbitmq_queue
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -24,9 +24,8 @@ async def options(
     rabbitmq: RabbitMq, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RabbitMqOptions]:
     monkeypatch.setattr(consumer, "_HOLD_S", 60.0)  # a busy worker looks ahead for so long
-    options = new_options(rabbitmq.url, shards=1)
-    yield options
-    await delete_queues(options)
+    async with installation(rabbitmq.url, shards=1) as options:
+        yield options
 
 
 async def until_set_aside(queue: RabbitMqQueue, count: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aio_pika
 import pytest
@@ -14,36 +14,28 @@ import pytest
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
 from runtime.backends.rabbitmq.options import BrokerSetupError, RabbitMqOptions
 from runtime.errors import OursError, OverloadedError, UnavailableError
-from runtime.messages import Outcome
 from runtime.testing.async_queue import async_job
 from runtime.testing.queue import ok_outcome, sample_job
 from sandbox.api import OutcomeKind
+from tests.harness.polling import until
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue
-from tests.harness.rabbitmq_worker import start_worker
+from tests.harness.rabbitmq_queue import installation, new_options, rabbitmq_queue
+from tests.harness.rabbitmq_worker import line_of, start_worker
+from tests.integration.rabbitmq_support import (
+    FAST,
+    answered,
+    buried,
+    finish_one,
+    until_taken,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
-
-FAST: dict[str, Any] = {
-    "heartbeat_s": 1,
-    "publish_timeout_s": 2.0,
-    "connect_timeout_s": 5.0,
-    "reconnect_longest_s": 0.5,
-}
 
 
 @pytest.fixture
 async def options(rabbitmq: RabbitMq) -> AsyncIterator[RabbitMqOptions]:
-    options = new_options(rabbitmq.url, **FAST)
-    yield options
-    await delete_queues(options)
-
-
-@pytest.fixture
-async def queue(options: RabbitMqOptions) -> AsyncIterator[RabbitMqQueue]:
-    queue = rabbitmq_queue(options)
-    async with queue.open():
-        yield queue
+    async with installation(rabbitmq.url, **FAST) as options:
+        yield options
 
 
 class Workers:
@@ -69,36 +61,6 @@ def workers(options: RabbitMqOptions) -> Iterator[Workers]:
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-
-
-async def line_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return (await asyncio.to_thread(process.stdout.readline)).strip()
-
-
-async def finish_one(queue: RabbitMqQueue) -> None:
-    delivery = await queue.take()
-    await delivery.finish(ok_outcome(delivery.job))
-
-
-async def finish_all(queue: RabbitMqQueue) -> None:
-    """Also what callers were told nothing certain about."""
-    while True:
-        await finish_one(queue)
-
-
-async def answered(queue: RabbitMqQueue) -> Outcome:
-    """One call through the queue, tried until the connections are back."""
-    worker = asyncio.create_task(finish_all(queue))
-    try:
-        while True:
-            try:
-                return await queue.call(sample_job())
-            except OursError:
-                await asyncio.sleep(0.1)
-    finally:
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
 
 
 async def take_all(queue: RabbitMqQueue, wanted: set[str]) -> None:
@@ -149,6 +111,45 @@ async def test_a_job_whose_worker_died_before_it_said_so_is_not_called_expired(
     assert queue.waiting == 1, "nobody told that it was taken"
     worker.kill()
     assert (await call).kind is OutcomeKind.WORKER_LOST
+
+
+async def test_who_lost_the_exchange_of_deaths_calls_nothing_expired(
+    queue: RabbitMqQueue, options: RabbitMqOptions, workers: Workers
+) -> None:
+    """Somebody deletes it, another program makes it again, and the broker tells nobody."""
+    connection = await aio_pika.connect(options.url)
+    async with connection:
+        await (await connection.channel()).exchange_delete(queue.topology.exchange)
+    await queue.topology.declare()
+    worker = await workers.start("silent")
+    call = asyncio.create_task(queue.call(sample_job(wait_ms=2000)))
+    await line_of(worker)
+    worker.kill()
+    assert (await call).kind is OutcomeKind.WORKER_LOST
+    assert queue.counts["doubted"] == 1
+    assert (await queue.call(sample_job(wait_ms=100))).kind is OutcomeKind.EXPIRED
+
+
+async def test_an_alarm_breaks_no_worker_that_waits_for_jobs(
+    queue: RabbitMqQueue, options: RabbitMqOptions, rabbitmq: RabbitMq
+) -> None:
+    """A connection that publishes is not read during an alarm, so wills go another way."""
+    other = rabbitmq_queue(replace(options, will_renew_s=0.5, connect_timeout_s=2.0))
+    async with other.open():
+        taking = asyncio.create_task(other.take())
+        await until(lambda: other._will.held, "it has a will")
+        await asyncio.to_thread(lambda: rabbitmq.alarm(on=True))
+        try:
+            await until(lambda: not other._will.held, "its renewal was refused")
+            await asyncio.sleep(5)  # twice as long as an unanswered request ends a connection
+            assert [link.lost for link in other._links] == [0] * len(other._links)
+        finally:
+            await asyncio.to_thread(lambda: rabbitmq.alarm(on=False))
+        await until(lambda: other._will.held, "it has a will again")
+        call = asyncio.create_task(queue.call(sample_job()))
+        delivery = await taking
+        await delivery.finish(ok_outcome(delivery.job))
+        assert (await call).ok
 
 
 async def test_a_job_that_nobody_took_is_expired_though_a_worker_ended_in_order(
@@ -230,8 +231,7 @@ async def test_a_killed_broker_loses_no_accepted_job(tmp_path: Path, rabbitmq: R
             held = await queue.take_async()
             running = asyncio.create_task(queue.call(sample_job()))
             delivery = await queue.take()
-            while queue.waiting:
-                await asyncio.sleep(0.01)  # until the caller knows that it was taken
+            await until_taken(queue)
             untaken = asyncio.create_task(queue.call(sample_job()))
             await asyncio.to_thread(broker.restart)
             assert (await running).kind is OutcomeKind.WORKER_LOST
@@ -328,22 +328,10 @@ async def test_connections_that_the_broker_closes_are_made_again(
 
 @pytest.mark.parametrize("key", ["calls", "jobs.0"])
 async def test_a_message_that_is_no_job_is_buried_with_the_reason(
-    rabbitmq: RabbitMq, queue: RabbitMqQueue, key: str
+    queue: RabbitMqQueue, key: str
 ) -> None:
-    connection = await aio_pika.connect(rabbitmq.url)
-    async with connection:
-        channel = await connection.channel()
-        exchange = await channel.get_exchange(queue.topology.exchange)
-        await exchange.publish(aio_pika.Message(b"hello"), key)
-        take = asyncio.create_task(queue.take() if key == "calls" else queue.take_async())
-        dead = await channel.get_queue(queue.topology.queue("dead"))
-        while (message := await dead.get(fail=False)) is None:
-            await asyncio.sleep(0.05)
-        assert message.body == b"hello"
-        assert message.headers["why"] == "these bytes are no job: 5 bytes that do not begin as one"
-        await message.ack()
-    take.cancel()
-    await asyncio.gather(take, return_exceptions=True)
+    why = "these bytes are no job: 5 bytes that do not begin as one"
+    assert await buried(queue, b"hello", key) == (b"hello", why)
     assert queue.counts["malformed"] == 1
     assert (await answered(queue)).ok
 

@@ -6,18 +6,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from itertools import count
-from typing import Any
 
 import pytest
 
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
 from runtime.backends.rabbitmq import consumer, room
-from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.publisher import QueueFullError
 from runtime.backends.rabbitmq.topology import LOST
 from runtime.testing.async_queue import async_job
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue, waiting
+from tests.harness.rabbitmq_queue import installations, waiting
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
@@ -27,18 +25,11 @@ Make = Callable[..., RabbitMqQueue]
 
 @pytest.fixture
 async def make(rabbitmq: RabbitMq, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
-    """A queue with a prefix of its own."""
+    """A queue of an installation of its own, in which workers look soon."""
     monkeypatch.setattr(consumer, "_HOLD_S", HOLD_S)
     monkeypatch.setattr(room, "_LOOK_S", 0.05)
-    made: list[RabbitMqOptions] = []
-
-    def make(**changes: Any) -> RabbitMqQueue:
-        made.append(new_options(rabbitmq.url, **changes))
-        return rabbitmq_queue(made[-1])
-
-    yield make
-    for options in made:
-        await delete_queues(options)
+    async with installations(rabbitmq.url) as make:
+        yield make
 
 
 def space_of(queue: RabbitMqQueue, shard: int) -> str:

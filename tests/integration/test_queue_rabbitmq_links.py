@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aio_pika
 import pytest
 
 from runtime.backends.queue_rabbitmq import RabbitMqQueue
@@ -26,46 +25,26 @@ from runtime.tls.local_ca import LocalCa, local_names
 from sandbox.api import OutcomeKind
 from tests.harness.program import free_port
 from tests.harness.rabbitmq import RabbitMq
-from tests.harness.rabbitmq_queue import delete_queues, new_options, rabbitmq_queue, waiting
+from tests.harness.rabbitmq_queue import installation, new_options, rabbitmq_queue, waiting
+from tests.harness.rabbitmq_tls import tls_config
 from tests.harness.tcp_proxy import TcpProxy
+from tests.integration.rabbitmq_support import (
+    FAST,
+    buried,
+    called,
+    finish_one,
+    until_taken,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 ROOT = Path(__file__).resolve().parents[2]
-FAST: dict[str, Any] = {
-    "heartbeat_s": 1,
-    "publish_timeout_s": 2.0,
-    "connect_timeout_s": 3.0,
-    "reconnect_longest_s": 0.5,
-}
 
 
 @pytest.fixture
 async def options(rabbitmq: RabbitMq) -> AsyncIterator[RabbitMqOptions]:
-    options = new_options(rabbitmq.url, **FAST)
-    yield options
-    await delete_queues(options)
-
-
-@pytest.fixture
-async def queue(options: RabbitMqOptions) -> AsyncIterator[RabbitMqQueue]:
-    queue = rabbitmq_queue(options)
-    async with queue.open():
-        yield queue
-
-
-async def finish_one(queue: RabbitMqQueue) -> None:
-    delivery = await queue.take()
-    await delivery.finish(ok_outcome(delivery.job))
-
-
-async def called(queue: RabbitMqQueue) -> bool:
-    worker = asyncio.create_task(finish_one(queue))
-    try:
-        return (await queue.call(sample_job())).ok
-    finally:
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+    async with installation(rabbitmq.url, **FAST) as options:
+        yield options
 
 
 # --- connections -----------------------------------------------------------------------------------
@@ -78,11 +57,10 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
         url = rabbitmq.url.replace(str(rabbitmq.port), str(proxy.port))
         queue = rabbitmq_queue(replace(options, url=url))
         async with queue.open():
-            assert await called(queue)
+            assert (await called(queue)).ok
             call = asyncio.create_task(queue.call(sample_job()))
             delivery = await queue.take()
-            while queue.waiting:
-                await asyncio.sleep(0.01)
+            await until_taken(queue)
             proxy.stop_forwarding()
             with pytest.raises(UnconfirmedError):
                 await asyncio.wait_for(queue.enqueue(async_job()), 3)
@@ -93,7 +71,7 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
             await delivery.finish(ok_outcome(delivery.job))
             while True:
                 try:
-                    assert await asyncio.wait_for(called(queue), 10)
+                    assert (await asyncio.wait_for(called(queue), 10)).ok
                     break
                 except OursError:
                     await asyncio.sleep(0.1)
@@ -101,23 +79,13 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
 
 async def test_tls_with_an_authority_of_our_own(tmp_path: Path) -> None:
     ca = LocalCa(tmp_path / "tls", local_names("fn.localhost"), SystemClock())
-    pair = ca.server_certificate()
-    (tmp_path / "chain.pem").write_bytes(pair.chain_pem)
-    (tmp_path / "key.pem").write_bytes(pair.key_pem)
     port = free_port()
-    broker = RabbitMq(
-        tmp_path / "broker",
-        config=f"listeners.ssl.1 = 127.0.0.1:{port}\n"
-        f"ssl_options.certfile = {tmp_path / 'chain.pem'}\n"
-        f"ssl_options.keyfile = {tmp_path / 'key.pem'}\n"
-        f"ssl_options.cacertfile = {ca.ca_path}\n"
-        "ssl_options.verify = verify_none\n",
-    ).start()
+    broker = RabbitMq(tmp_path / "broker", config=tls_config(ca, tmp_path, port)).start()
     try:
         url = f"amqps://guest:guest@127.0.0.1:{port}/"
         queue = rabbitmq_queue(new_options(url, ca_file=str(ca.ca_path), **FAST))
         async with queue.open():
-            assert await called(queue)
+            assert (await called(queue)).ok
             job = async_job(function="large")
             await queue.enqueue(replace(job, args=b'"' + b"x" * 500_000 + b'"'))
             delivery = await queue.take_async()
@@ -136,12 +104,12 @@ import asyncio, os, resource, structlog
 from runtime.errors import OursError
 from runtime.testing.queue import ok_outcome, sample_job
 from tests.harness.rabbitmq_queue import new_options, rabbitmq_queue
-from tests.integration.test_queue_rabbitmq_links import FAST, called
+from tests.integration.rabbitmq_support import FAST, called
 
 async def main(url, prefix):
     queue = rabbitmq_queue(new_options(url, prefix=prefix, **FAST))
     async with queue.open():
-        assert await called(queue)
+        assert (await called(queue)).ok
         await asyncio.to_thread(int)  # what a thread needs is loaded
         used = len(os.listdir("/proc/self/fd"))
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 8, used + 8))
@@ -151,7 +119,7 @@ async def main(url, prefix):
                 hogs.append(os.open("/dev/null", os.O_RDONLY))
         except OSError:
             pass
-        assert await called(queue)  # what is open needs no more
+        assert (await called(queue)).ok  # what is open needs no more
         print("full", flush=True)
         await asyncio.to_thread(input)
         taken = []
@@ -170,7 +138,7 @@ async def main(url, prefix):
             os.close(number)
         while True:
             try:
-                assert await called(queue)
+                assert (await called(queue)).ok
                 break
             except OursError:
                 await asyncio.sleep(0.1)
@@ -270,9 +238,8 @@ async def lose_twice(options: RabbitMqOptions, job: Job) -> None:
 async def test_what_was_delivered_too_often_is_given_up_and_can_be_taken(
     rabbitmq: RabbitMq,
 ) -> None:
-    options = new_options(rabbitmq.url, delivery_limit=1, **FAST)
     job = async_job()
-    try:
+    async with installation(rabbitmq.url, delivery_limit=1, **FAST) as options:
         queue = rabbitmq_queue(options)
         async with queue.open():
             await queue.enqueue(job)
@@ -298,14 +265,11 @@ async def test_what_was_delivered_too_often_is_given_up_and_can_be_taken(
             dead = await asyncio.wait_for(queue.take_dead(), 10)
             assert (dead.job, dead.restarts) == (job, 1)
             await dead.acknowledge()
-    finally:
-        await delete_queues(options)
 
 
 async def test_one_space_does_not_fill_the_gateway(rabbitmq: RabbitMq) -> None:
-    options = new_options(rabbitmq.url, calls_max_per_space=2, **FAST)
-    queue = rabbitmq_queue(options)
-    try:
+    async with installation(rabbitmq.url, calls_max_per_space=2, **FAST) as options:
+        queue = rabbitmq_queue(options)
         async with queue.open():
             calls = [asyncio.create_task(queue.call(sample_job("mp-busy"))) for _ in range(2)]
             await asyncio.sleep(0)
@@ -313,40 +277,22 @@ async def test_one_space_does_not_fill_the_gateway(rabbitmq: RabbitMq) -> None:
                 await queue.call(sample_job("mp-busy"))
             calls.append(asyncio.create_task(queue.call(sample_job("mp-quiet"))))
             taken = [await queue.take() for _ in calls]
-            while queue.waiting:
-                await asyncio.sleep(0.01)
+            await until_taken(queue)
             calls.append(asyncio.create_task(queue.call(sample_job("mp-busy"))))
             taken.append(await queue.take())
             for delivery in taken:
                 await delivery.finish(ok_outcome(delivery.job))
             assert all(outcome.ok for outcome in await asyncio.gather(*calls))
             assert queue.waiting == 0
-    finally:
-        await delete_queues(options)
 
 
 # --- strange messages --------------------------------------------------------------------------------
 
 
 async def test_a_message_that_is_too_large_is_buried_without_its_body(rabbitmq: RabbitMq) -> None:
-    options = new_options(rabbitmq.url, message_max_bytes=10_000, **FAST)
-    queue = rabbitmq_queue(options)
-    try:
+    async with installation(rabbitmq.url, message_max_bytes=10_000, **FAST) as options:
+        queue = rabbitmq_queue(options)
         async with queue.open():
-            connection = await aio_pika.connect(rabbitmq.url)
-            async with connection:
-                channel = await connection.channel()
-                exchange = await channel.get_exchange(queue.topology.exchange)
-                await exchange.publish(aio_pika.Message(b"x" * 300_000), "jobs.0")
-                take = asyncio.create_task(queue.take_async())
-                dead = await channel.get_queue(queue.topology.queue("dead"))
-                while (message := await dead.get(fail=False)) is None:
-                    await asyncio.sleep(0.05)
-                assert message.body == b""
-                assert message.headers["why"] == "300000 bytes are more than a job may have"
-                await message.ack()
-            take.cancel()
-            await asyncio.gather(take, return_exceptions=True)
-            assert await called(queue)
-    finally:
-        await delete_queues(options)
+            why = "300000 bytes are more than a job may have"
+            assert await buried(queue, b"x" * 300_000, "jobs.0") == (b"", why)
+            assert (await called(queue)).ok

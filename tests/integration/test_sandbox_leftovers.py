@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from sandbox.orphan_guard import OrphanGuard
 from tests.harness.sleepers import Sleepers
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def sleepers() -> Iterator[Sleepers]:
-    sleepers = Sleepers()
-    yield sleepers
-    sleepers.end()
 
 
 # --- folders ------------------------------------------------------------------------------------

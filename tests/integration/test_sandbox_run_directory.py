@@ -28,13 +28,6 @@ from tests.harness.sleepers import Sleepers
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def sleepers() -> Iterator[Sleepers]:
-    sleepers = Sleepers()
-    yield sleepers
-    sleepers.end()
-
-
 OWNER = """
 import sys, time
 from pathlib import Path

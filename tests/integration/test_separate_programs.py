@@ -21,15 +21,15 @@ from typing import Any
 import pytest
 
 from tests.harness.distributed import DistributedProgram
+from tests.harness.lacking import NEEDS_RABBITMQ
 from tests.harness.management import Management, ManagementError
+from tests.harness.polling import poll
 from tests.harness.program import Process, free_port
-from tests.harness.rabbitmq import RabbitMq, missing_reason
+from tests.harness.rabbitmq import RabbitMq
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        bool(missing_reason()) and os.environ.get("CI") != "true", reason=missing_reason() or "-"
-    ),
+    NEEDS_RABBITMQ,
 ]
 
 FUNCTIONS = {
@@ -69,17 +69,6 @@ def space_id(management: Management) -> str:
     for name, code in FUNCTIONS.items():
         management.deploy(space_id, name, {"index.js": code}, Timeout=60)
     return space_id
-
-
-def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first true answer; another process has to get there."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = true()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"{true} was not true within {seconds} s")
 
 
 def not_ready(address: str) -> tuple[int, dict[str, Any]] | None:
@@ -142,7 +131,7 @@ def _is_ready(part: Process) -> bool:
 def test_both_tell_their_health(program: DistributedProgram) -> None:
     for part in (program.main, program.workers[0]):
         assert get(f"{part.address}/healthz") == (200, {"status": "ok"})
-        until(partial(_is_ready, part))
+        poll(partial(_is_ready, part))
     assert "yunhan_slots_free" in program.workers[0].metrics()
     assert "yunhan_slots_free" not in program.main.metrics()
 
@@ -160,19 +149,9 @@ def test_an_asynchronous_job_runs(management: Management, space_id: str) -> None
     job_id = management.call("YunhanInvokeAsync", SpaceId=space_id, Name="hello", Args="{}")[
         "JobId"
     ]
-    job = until(lambda: ended(management, space_id, job_id))
+    job = management.job_over(job_id, 20, SpaceId=space_id)
     assert job["State"] == "succeeded", job
     assert len(job["Attempts"]) == 1
-
-
-def state(management: Management, space_id: str, job_id: str) -> str:
-    job = management.call("YunhanDescribeJob", SpaceId=space_id, JobId=job_id)["Job"]
-    return str(job["State"])
-
-
-def ended(management: Management, space_id: str, job_id: str) -> dict[str, Any] | None:
-    job = management.call("YunhanDescribeJob", SpaceId=space_id, JobId=job_id)["Job"]
-    return None if job["State"] in {"queued", "running"} else dict(job)
 
 
 def test_a_worker_that_drains_says_so_and_finishes(
@@ -180,10 +159,10 @@ def test_a_worker_that_drains_says_so_and_finishes(
 ) -> None:
     worker = program.workers[0]
     call = in_background(lambda: management.invoke(space_id, "slow", {"ms": 1500, "i": 7}))
-    until(lambda: running(worker) == 1)
+    poll(lambda: running(worker) == 1)
     assert worker.process is not None
     worker.process.send_signal(signal.SIGTERM)
-    status, body = until(lambda: (found := get(f"{worker.address}/readyz"))[0] == 503 and found)
+    status, body = poll(partial(not_ready, worker.address))
     assert (status, body["problems"]) == (503, {"program": "is stopping"})
     waiting = in_background(lambda: management.invoke(space_id, "hello", {"name": "later"}))
     assert call.result(20)["Result"] == "7"
@@ -197,10 +176,10 @@ def test_a_second_signal_ends_a_worker_at_once(
     program: DistributedProgram, management: Management, space_id: str, second: Process
 ) -> None:
     call = in_background(lambda: management.invoke(space_id, "slow", {"ms": 20_000}))
-    busy = until(lambda: next((w for w in program.workers if running(w) == 1), None))
+    busy = poll(lambda: next((w for w in program.workers if running(w) == 1), None))
     assert busy.process is not None
     busy.process.send_signal(signal.SIGTERM)
-    until(lambda: get(f"{busy.address}/readyz")[0] == 503)
+    poll(lambda: get(f"{busy.address}/readyz")[0] == 503)
     busy.process.send_signal(signal.SIGTERM)
     assert busy.process.wait(5) == 130
     assert call.result(20)["Outcome"] == "worker_lost"
@@ -211,7 +190,7 @@ def test_the_caller_of_a_killed_worker_learns_it_within_a_second(
     program: DistributedProgram, management: Management, space_id: str, second: Process
 ) -> None:
     call = in_background(lambda: management.invoke(space_id, "slow", {"ms": 20_000}))
-    busy = until(lambda: next((w for w in program.workers if running(w) == 1), None))
+    busy = poll(lambda: next((w for w in program.workers if running(w) == 1), None))
     killed = time.monotonic()
     busy.end(signal.SIGKILL)
     answer = call.result(20)
@@ -227,11 +206,12 @@ def test_a_job_of_a_killed_worker_is_run_again(
 ) -> None:
     args = json.dumps({"ms": 4000, "i": 3})
     job_id = management.call("YunhanInvokeAsync", SpaceId=space_id, Name="slow", Args=args)["JobId"]
-    until(lambda: state(management, space_id, job_id) == "running")  # before, no attempt is spent
-    busy = until(lambda: next((w for w in program.workers if running(w) == 1), None))
+    # before that, no attempt is spent
+    poll(lambda: management.job(job_id, SpaceId=space_id)["State"] == "running")
+    busy = poll(lambda: next((w for w in program.workers if running(w) == 1), None))
     busy.end(signal.SIGKILL)
     try:
-        job = until(lambda: ended(management, space_id, job_id), 40)
+        job = management.job_over(job_id, 40, SpaceId=space_id)
     finally:
         busy.start()
     assert job["State"] == "succeeded", job
@@ -251,12 +231,12 @@ def test_a_stopping_worker_leaves_its_job_to_another(
         job_id = management.call("YunhanInvokeAsync", SpaceId=space_id, Name="slow", Args=args)[
             "JobId"
         ]
-        until(lambda: state(management, space_id, job_id) == "running")
+        poll(lambda: management.job(job_id, SpaceId=space_id)["State"] == "running")
         assert worker.end(signal.SIGTERM) == 0
     finally:
         program.workers.remove(worker)
         first.start()
-    job = until(lambda: ended(management, space_id, job_id), 30)
+    job = management.job_over(job_id, 30, SpaceId=space_id)
     assert job["State"] == "succeeded", job
     assert [attempt["Outcome"] for attempt in job["Attempts"]] == ["worker_lost", "ok"]
 
@@ -270,7 +250,7 @@ def test_a_change_reaches_the_next_call_and_retires_old_sandboxes(
         assert management.invoke(space_id, "changed")["Result"] == str(version)
     idle = program.workers[0].metrics()["yunhan_sandboxes"]
     management.call("DeleteFunction", SpaceId=space_id, Name="changed")
-    until(lambda: program.workers[0].metrics()["yunhan_sandboxes"] < idle)
+    poll(lambda: program.workers[0].metrics()["yunhan_sandboxes"] < idle)
 
 
 def test_the_loss_of_the_broker_is_told_and_survived(tmp_path: Path) -> None:
@@ -285,7 +265,7 @@ def test_the_loss_of_the_broker_is_told_and_survived(tmp_path: Path) -> None:
         management.deploy(space_id, "hello", {"index.js": FUNCTIONS["hello"]})
         broker.kill()
         for part in (program.main, program.workers[0]):
-            status, body = until(partial(not_ready, part.address))
+            status, body = poll(partial(not_ready, part.address))
             assert (status, list(body["problems"])) == (503, ["queue"])
             assert get(f"{part.address}/healthz")[0] == 200
         with ThreadPoolExecutor(1) as threads:
@@ -293,7 +273,7 @@ def test_the_loss_of_the_broker_is_told_and_survived(tmp_path: Path) -> None:
         assert refused == "InternalServerError", "a typed error, in time"
         broker.start()
         for part in (program.main, program.workers[0]):
-            until(part.ready, 30)
+            poll(part.ready, 30)
         assert management.invoke(space_id, "hello")["Outcome"] == "ok"
         assert program.stop() == 0, program.log()
     finally:

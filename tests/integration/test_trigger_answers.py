@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -27,12 +26,6 @@ from tests.harness.trigger_rules import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 # --- results ---------------------------------------------------------------------------------

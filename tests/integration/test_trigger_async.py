@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from runtime.errors import OverloadedError, UnavailableError
 from runtime.messages import Principal, Source
-from tests.harness.trigger_gateway import ON, TriggerGateway, open_gateway
+from tests.harness.trigger_gateway import ON, TriggerGateway
 
 pytestmark = pytest.mark.integration
 
 ASYNC = "x-yunhan-invocation: async"
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 async def test_a_job_is_answered_with_its_id(gateway: TriggerGateway) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.trigger_gateway import TriggerGateway, Wire, open_gateway, raw_request
+from tests.harness.trigger_gateway import TriggerGateway, Wire, open_gateway, raw_request, serves
 
 FDS = Path("/proc/self/fd")
 
@@ -48,13 +48,6 @@ async def dribble(wire: Wire, data: bytes) -> bytes:
         return await reading
     except ConnectionError:
         return b""
-
-
-async def serves(gateway: TriggerGateway) -> None:
-    """A good client gets its answer."""
-    gateway.returns("good")
-    answer = await gateway.ask()
-    assert (answer.status, answer.body) == (200, b"good")
 
 
 async def test_a_head_that_dribbles_in_is_cut_off() -> None:

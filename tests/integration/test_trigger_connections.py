@@ -15,7 +15,6 @@ from tests.harness.strict_http import WireAnswer
 from tests.harness.trigger_gateway import (
     DOMAIN,
     TriggerGateway,
-    open_gateway,
     raw_request,
 )
 from tests.harness.trigger_rules import (
@@ -28,12 +27,6 @@ from tests.harness.trigger_rules import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 # --- connections -----------------------------------------------------------------------------

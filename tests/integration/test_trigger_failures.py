@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from sandbox.api import Ending, Fault, OutcomeKind
 from tests.harness.trigger_gateway import (
     DOMAIN,
     TriggerGateway,
-    open_gateway,
 )
 from tests.harness.trigger_rules import (
     HOST,
@@ -20,12 +18,6 @@ from tests.harness.trigger_rules import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 @pytest.mark.parametrize(

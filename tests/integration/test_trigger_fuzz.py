@@ -28,6 +28,7 @@ from tests.harness.trigger_gateway import (
     Wire,
     open_gateway,
     raw_request,
+    serves,
 )
 
 pytestmark = pytest.mark.integration
@@ -49,12 +50,6 @@ async def gateway() -> AsyncIterator[TriggerGateway]:
     # No limit but that of a body is met; a body that mutation made endless must end soon.
     async with open_gateway(body_timeout_s=0.2) as gateway:
         yield gateway
-
-
-async def serves(gateway: TriggerGateway) -> None:
-    gateway.returns("good")
-    answer = await gateway.ask()
-    assert (answer.status, answer.body) == (200, b"good")
 
 
 def check_fields(answer: WireAnswer) -> None:

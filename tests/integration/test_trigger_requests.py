@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +14,6 @@ from tests.harness.trigger_gateway import (
     ON,
     WIDE,
     TriggerGateway,
-    open_gateway,
     raw_request,
 )
 from tests.harness.trigger_rules import (
@@ -28,12 +27,6 @@ from tests.harness.trigger_rules import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 # --- sizes of requests -----------------------------------------------------------------------

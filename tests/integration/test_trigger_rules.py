@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.harness.trigger_gateway import (
@@ -14,7 +12,6 @@ from tests.harness.trigger_gateway import (
     ON,
     PAUSED,
     TriggerGateway,
-    open_gateway,
     raw_request,
 )
 from tests.harness.trigger_rules import (
@@ -27,12 +24,6 @@ from tests.harness.trigger_rules import (
 )
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[TriggerGateway]:
-    async with open_gateway() as gateway:
-        yield gateway
 
 
 # --- addresses -------------------------------------------------------------------------------

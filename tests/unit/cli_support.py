@@ -22,6 +22,7 @@ KEY_ID = "test-key-id"
 SECRET = "test-key-secret"
 SPACE_ID = "mp-00000000-0000-4000-8000-000000000001"
 OTHER_SPACE_ID = "mp-00000000-0000-4000-8000-000000000002"
+PEM = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 
 Answer = Mapping[str, Any] | Callable[[dict[str, str]], Mapping[str, Any]]
 
@@ -149,6 +150,38 @@ class Shell:
 
     def run(self, *arguments: str, stdin: str = "") -> Result:
         return CliRunner().invoke(cli, arguments, input=stdin, env=self.environ, prog_name="yunhan")
+
+
+def two_spaces() -> dict[str, Answer]:
+    """Answers of a program with the spaces `first` and `云函空间`, and the function `greet`."""
+    return {
+        "ListSpace": {
+            "Count": 2,
+            "Spaces": [space_row(SPACE_ID, "first"), space_row(OTHER_SPACE_ID, "云函空间")],
+        },
+        "CreateSpace": {"SpaceId": SPACE_ID},
+        "DescribeSpaceClientConfig": {
+            "SpaceId": SPACE_ID,
+            "Name": "first",
+            "ApiKey": "client-secret",
+            "PrivateKey": PEM,
+            "Endpoint": "http://127.0.0.1:8700",
+            "FileUploadEndpoint": "127.0.0.1:8700",
+        },
+        "DescribeFunction": {"Function": function_row("greet")},
+        "UpdateFunction": {},
+        "YunhanDescribeServer": {"NodeVersions": [20, 24]},
+    }
+
+
+def space_row(space_id: str, name: str) -> dict[str, Any]:
+    return {
+        "SpaceId": space_id,
+        "Name": name,
+        "Desc": "",
+        "Status": "RUNNING",
+        "GmtCreate": 1_795_227_104_462,
+    }
 
 
 def function_row(name: str, *, http_path: str = "") -> dict[str, Any]:

@@ -194,7 +194,12 @@ class Bench:
         )
         self.async_calls = AsyncCalls(
             directory=self.directory,
-            jobs=JobFactory(args_max_bytes=1000, timeout_sync_max_s=60, queue_wait_s=30),
+            jobs=JobFactory(
+                args_max_bytes=1000,
+                timeout_sync_max_s=60,
+                timeout_async_max_s=7200,
+                queue_wait_s=30,
+            ),
             submitter=self.submitter,
             ids=self.job_ids,
             records=Sink(),
@@ -270,6 +275,7 @@ class Bench:
             async_calls=self.async_calls,
             jobs=self.jobs,
             server=_server,
+            problems=_no_problems,
             body_timeout_s=10.0,
             budget=BodyBudget(1 << 28),
         )
@@ -352,6 +358,10 @@ def make_record(**changes: Any) -> InvocationRecord:
         lines_cut=False,
     )
     return replace(record, **changes)
+
+
+async def _no_problems() -> Mapping[str, str]:
+    return {}
 
 
 async def _server() -> ServerFacts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,13 +40,6 @@ def fake() -> Iterator[FakeManagement]:
     with serving(FakeManagement()) as fake:
         fake.answers |= {"YunhanDescribeEgress": answer, "YunhanUpdateEgress": answer}
         yield fake
-
-
-@pytest.fixture
-def shell(fake: FakeManagement, tmp_path: Path) -> Shell:
-    shell = Shell(tmp_path / "data")
-    shell.announce(fake.endpoint)
-    return shell
 
 
 def test_a_space_is_shown_with_its_functions(shell: Shell) -> None:

@@ -63,16 +63,9 @@ def fake() -> Iterator[FakeManagement]:
         yield fake
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def env(fake: FakeManagement) -> FakeEnv:
     return FakeEnv(fake)
-
-
-@pytest.fixture
-def shell(fake: FakeManagement, env: FakeEnv, tmp_path: Path) -> Shell:
-    shell = Shell(tmp_path / "data")
-    shell.announce(fake.endpoint)
-    return shell
 
 
 def test_variables_are_set_and_their_values_not_printed(shell: Shell, env: FakeEnv) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,13 +47,6 @@ def fake() -> Iterator[FakeManagement]:
             "YunhanListTimers": {"Timers": [timer_row("greet")]},
         }
         yield fake
-
-
-@pytest.fixture
-def shell(fake: FakeManagement, tmp_path: Path) -> Shell:
-    shell = Shell(tmp_path / "data")
-    shell.announce(fake.endpoint)
-    return shell
 
 
 @pytest.mark.parametrize(

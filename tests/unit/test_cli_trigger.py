@@ -38,16 +38,9 @@ def fake() -> Iterator[FakeManagement]:
         yield fake
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def triggers(fake: FakeManagement) -> FakeTriggers:
     return FakeTriggers(fake)
-
-
-@pytest.fixture
-def shell(fake: FakeManagement, triggers: FakeTriggers, tmp_path: Path) -> Shell:
-    shell = Shell(tmp_path / "data")
-    shell.announce(fake.endpoint)
-    return shell
 
 
 @pytest.fixture

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.code_cache import CodeCache
 from runtime.errors import NotFoundError, UnavailableError
-from runtime.package.check import PackageLimits
 from runtime.testing.packages import PackageStore
 from runtime.testing.zips import RawEntry, make_zip
+from tests.unit.code_cache_support import homes, make_cache, names, read
 
 
 @pytest.fixture
@@ -29,24 +28,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def cache(folder: Path, packages: PackageStore) -> CodeCache:
     return make_cache(folder, packages)
-
-
-def make_cache(folder: Path, packages: PackageStore, max_bytes: int = 10_000) -> CodeCache:
-    return CodeCache(folder, packages, max_bytes=max_bytes, limits=PackageLimits())
-
-
-async def read(cache: CodeCache, digest: str, function: str = "hello") -> str:
-    async with cache.lease(digest, function) as code_dir:
-        return (code_dir / "index.js").read_text()
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def homes(folder: Path) -> Iterator[str]:
-    """Digests of what is on the disk."""
-    return (path.name.partition("-")[0] for path in folder.iterdir())
 
 
 # --- fetching ---------------------------------------------------------------------------------------

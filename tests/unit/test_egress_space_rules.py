@@ -160,7 +160,9 @@ async def test_a_job_carries_what_its_space_and_function_say_now() -> None:
             SPACE_ID, lambda space: replace(with_function(space, function), egress=egress)
         )
         directory.invalidate(SPACE_ID)
-        jobs = JobFactory(args_max_bytes=100, timeout_sync_max_s=10, queue_wait_s=1)
+        jobs = JobFactory(
+            args_max_bytes=100, timeout_sync_max_s=10, timeout_async_max_s=7200, queue_wait_s=1
+        )
         view = await directory.get(SPACE_ID)
         job = jobs.make(view, "f", b"{}", source=Source.CLIENT, request_id="r")
         # The same here as there, or the pool would give up what it should keep.

@@ -21,8 +21,9 @@ from runtime.jobs.runner import AsyncRunner, RunnerLimits
 from runtime.jobs.submit import AsyncSubmitter, asynchronous
 from runtime.jobs.sweeper import Sweeper, SweeperLimits
 from runtime.messages import Job, JobState, Outcome
+from runtime.testing.ledger_samples import WIDE
 from sandbox.api import OutcomeKind
-from tests.harness.async_jobs import WIDE, Run, Stage, job_now, told
+from tests.harness.async_jobs import Run, Stage, job_now, told
 
 BOUND = 16
 LARGE = b"[" + b"1," * 500 + b"1]"

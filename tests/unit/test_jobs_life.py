@@ -18,6 +18,7 @@ from runtime.jobs.submit import AsyncSubmitter
 from runtime.messages import Job, LedgerEntry, Outcome
 from sandbox.api import OutcomeKind
 from tests.harness.async_jobs import (
+    AWAY,
     BrokenLedger,
     ListQueue,
     Stage,
@@ -27,7 +28,6 @@ from tests.harness.async_jobs import (
     sweeper_of,
 )
 
-AWAY = UnavailableError("away")
 KINDS = st.sampled_from(
     [
         OutcomeKind.OK,
@@ -220,8 +220,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         times=st.integers(1, 3),
     )
     def fail(self, method: str, times: int) -> None:
-        assert isinstance(self.stage.ledger, BrokenLedger)
-        self.stage.ledger.failures[method] = [AWAY] * times
+        self.stage.fail(method, *[AWAY] * times)
 
     def _tidy(self) -> None:
         for one in [one for one in self.running if one.task.done()]:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from runtime.jobs.dead import DeadTaker
 from runtime.jobs.runner import AsyncRunner, RunnerLimits
 from runtime.jobs.sweeper import Sweeper, SweeperLimits
-from runtime.messages import Attempt, InvocationRecord, Job, JobState
+from runtime.messages import Attempt, Job, JobState
 from runtime.services.unstarted import record_lost
-from runtime.testing.ledger_samples import ask, claimed
+from runtime.testing.ledger_samples import WIDE, ask, claimed
 from sandbox.api import Blame, OutcomeKind
-from tests.harness.async_jobs import WIDE, Stage, ToldDelivery, job_now, told
+from tests.harness.async_jobs import Records, Stage, ToldDelivery, job_now, told
 
 LEASE_S = 30
-
-
-class Records(list[InvocationRecord]):
-    """A sink."""
 
 
 class Told:

@@ -20,7 +20,7 @@ from runtime.jobs.sweeper import Swept
 from runtime.messages import AsyncTerms, Job, JobState, Source
 from runtime.ports import LedgerQuery
 from runtime.testing.queue import sample_job
-from tests.harness.async_jobs import BrokenLedger, ListQueue, Stage, job_now, sweeper_of
+from tests.harness.async_jobs import AWAY, ListQueue, Stage, job_now, sweeper_of
 
 REFUSALS = pytest.mark.parametrize("refusal", [OverloadedError("full"), UnavailableError("away")])
 
@@ -107,8 +107,7 @@ async def test_while_the_queue_refuses_further_keys_are_refused_before_they_are_
 
 async def test_ledger_that_is_away_is_told_and_nothing_is_enqueued() -> None:
     stage = Stage()
-    assert isinstance(stage.ledger, BrokenLedger)
-    stage.ledger.failures["accept"] = [UnavailableError("away")]
+    stage.fail("accept", AWAY)
     with pytest.raises(UnavailableError):
         await submitter_of(stage).submit(job_now(stage.clock, idempotency_key="k"))
     assert stage.queue.jobs == []

@@ -8,8 +8,9 @@ from runtime.errors import LineFullError, OverloadedError, UnavailableError
 from runtime.jobs.sweeper import Swept
 from runtime.messages import Job, JobState
 from runtime.ports import Claim
+from runtime.testing.ledger_samples import WIDE
 from sandbox.api import OutcomeKind
-from tests.harness.async_jobs import WIDE, BrokenLedger, ListQueue, Stage, job_now, sweeper_of
+from tests.harness.async_jobs import AWAY, ListQueue, Stage, job_now, sweeper_of
 
 
 async def lose(stage: Stage, job: Job) -> None:
@@ -120,10 +121,9 @@ async def test_batches_are_bounded() -> None:
 
 async def test_sweeping_goes_on_when_the_ledger_was_away() -> None:
     stage = Stage()
-    assert isinstance(stage.ledger, BrokenLedger)
     await stage.ledger.accept(job_now(stage.clock), now_ms=stage.clock.now_ms())
     stage.clock.advance(30)
-    stage.ledger.failures["overdue"] = [UnavailableError("away")] * 3
+    stage.fail("overdue", *[AWAY] * 3)
     sweeping = asyncio.create_task(sweeper_of(stage).run())
     while not stage.queue.jobs:
         await asyncio.sleep(0)

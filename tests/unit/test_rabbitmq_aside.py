@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
@@ -17,7 +18,6 @@ from runtime.backends.rabbitmq.deliveries import Bench, JobDelivery
 from runtime.backends.rabbitmq.lanes import HALVED_AFTER_S, LANES, WIDTHS, LaneCounts
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.topology import Topology
-from runtime.backends.rabbitmq.wills import LastWill
 from runtime.errors import OverloadedError
 from runtime.messages import Job
 from runtime.ports import SystemClock
@@ -146,13 +146,14 @@ class Worker:
         topology = Topology(options)
         self.broker = Broker(topology)
         self.tasks: set[asyncio.Task[None]] = set()
+        no_will: Any = SimpleNamespace(held=False)
         bench = Bench(
             topology=topology,
             publisher=self.broker,  # type: ignore[arg-type]
             clock=SystemClock(),
             counts=Counter(),
-            aside=self._aside,
-            will=LastWill(topology),
+            in_background=self._in_background,
+            will=no_will,
             taken_after_s=options.taken_after_s,
         )
         self.counts = bench.counts
@@ -177,7 +178,7 @@ class Worker:
             set_aside=aside.set_aside,
         )
 
-    def _aside(self, work: Coroutine[Any, Any, None], _queue: str) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None], _queue: str) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

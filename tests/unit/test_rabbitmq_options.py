@@ -69,7 +69,7 @@ class Waiting:
         self.rank = 0
         self.number = number
 
-    async def give_back(self) -> None: ...
+    async def hand_back(self) -> None: ...
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))

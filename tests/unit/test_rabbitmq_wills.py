@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,122 +12,210 @@ import pytest
 
 from runtime.backends.rabbitmq import wills
 from runtime.backends.rabbitmq.options import RabbitMqOptions
-from runtime.backends.rabbitmq.topology import Topology
+from runtime.backends.rabbitmq.topology import DEATHS, WILLS, Topology
 from runtime.backends.rabbitmq.wills import Deaths, LastWill
+from runtime.errors import UnavailableError
+from tests.harness.polling import until
+
+TOPOLOGY = Topology(RabbitMqOptions(url="amqp://nowhere"))
+WILLS_QUEUE = TOPOLOGY.queue(WILLS)
 
 
 class Broker:
-    """One channel. What is sent to a queue comes at once."""
+    """Connection, channel and publisher in one. One consumer, which gets what is published unless it holds
+    something already."""
 
     def __init__(self) -> None:
         self.closed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.consumers: dict[str, tuple[Callable[[Any], None], Callable[[str], None]]] = {}
-        self.acknowledged: list[int] = []
-        self.sent = asyncio.Queue[int]()
+        self.consumer: Callable[[Any], None] | None = None
+        self.cancel: Callable[[str], None] = lambda _: None
+        self.bound: list[str] = []
+        self.done: list[str] = []
+        """What happened, in its order."""
+        self.held: Any = None
+        self.down = False
         self.tag = 0
+
+    async def channel(self, *, confirms: bool) -> Broker:
+        return self
 
     async def declare(self, queue: str, **_: Any) -> None: ...
 
-    async def bind(self, queue: str, **_: Any) -> None: ...
+    async def bind(self, queue: str, *, exchange: str, routing_key: str) -> None:
+        self.bound.append(routing_key)
 
-    async def prefetch(self, count: int) -> None: ...
+    async def prefetch(self, count: int) -> None:
+        assert count == 1, "a worker takes no other's will"
 
     async def consume(self, queue: str, on_message: Any, *, on_cancelled: Any, **_: Any) -> None:
-        self.consumers[queue] = (on_message, on_cancelled)
+        self.consumer, self.cancel = on_message, on_cancelled
+        self.done.append("consume")
 
-    async def send(self, body: bytes, *, routing_key: str, properties: Any) -> None:
+    async def publish(self, body: bytes, *, exchange: str, routing_key: str, **_: Any) -> None:
+        await asyncio.sleep(0)
+        if self.down or (exchange and routing_key not in self.bound):
+            raise UnavailableError("it cannot be published")
+        if self.held is not None or self.consumer is None:
+            self.done.append("died")
+            return
         self.tag += 1
-        self.consumers[routing_key][0](SimpleNamespace(channel=self, tag=self.tag))
-        self.sent.put_nowait(self.tag)
+        message = SimpleNamespace(channel=self, tag=self.tag, routing_key=routing_key)
+        if routing_key == WILLS_QUEUE:
+            self.held = message
+        self.done.append(f"deliver {self.tag}")
+        self.consumer(message)
 
     def ack(self, message: Any) -> None:
-        self.acknowledged.append(message.tag)
+        assert message is self.held
+        self.held = None
+        self.done.append(f"ack {message.tag}")
 
-    @property
-    def only(self) -> tuple[Callable[[Any], None], Callable[[str], None]]:
-        [consumer] = self.consumers.values()
-        return consumer
-
-
-@pytest.fixture
-def topology() -> Topology:
-    return Topology(RabbitMqOptions(url="amqp://nowhere"))
+    async def repair(self) -> None:
+        self.done.append("repair")
 
 
-def is_held(will: LastWill) -> bool:
-    return will.held
+@asynccontextmanager
+async def written(broker: Any, *, renew_s: float = 3600.0) -> AsyncIterator[LastWill]:
+    will = LastWill(TOPOLOGY, broker, renew_s=renew_s, taken_after_s=0.0, repair=broker.repair)
+    running = asyncio.create_task(will.run())
+    try:
+        await will.open(broker)
+        yield will
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_will_is_held_from_its_delivery_to_the_goodbye(topology: Topology) -> None:
-    broker: Any = Broker()
-    will = LastWill(topology)
-    assert not is_held(will)
-    await will.open(broker)
-    assert is_held(will)
-    assert broker.acknowledged == []
-    will.withdraw()
-    will.withdraw()
-    assert not is_held(will)
-    assert broker.acknowledged == [1]
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wills, "_AGAIN_S", 0.001)
+    monkeypatch.setattr(wills, "_TOLD_WITHIN_S", 0.001)
 
 
-async def test_a_will_is_renewed_and_the_old_one_goes_after_the_new_one_came(
-    topology: Topology, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wills, "_RENEW_S", 0.0)
-    broker: Any = Broker()
-    will = LastWill(topology)
-    await will.open(broker)
-    renewing = asyncio.create_task(will.run())
-    while await broker.sent.get() < 3:
-        pass
-    renewing.cancel()
-    await asyncio.gather(renewing, return_exceptions=True)
-    assert is_held(will)
-    assert broker.acknowledged == list(range(1, broker.tag))
+async def test_a_will_is_held_from_its_delivery_to_the_goodbye() -> None:
+    broker = Broker()
+    async with written(broker) as will:
+        await until(lambda: will.held)
+        assert broker.done == ["consume", "deliver 1"]
+        will.withdraw()
+        will.withdraw()
+        assert broker.done[2:] == ["ack 1"]
+        assert broker.held is None
 
 
-async def test_without_its_queue_or_connection_there_is_no_will(topology: Topology) -> None:
-    broker: Any = Broker()
-    will = LastWill(topology)
-    await will.open(broker)
-    broker.only[1]("will")
-    assert not is_held(will)
-    again: Any = Broker()
-    await will.open(again)
-    assert is_held(will)
-    will.close()
-    assert not is_held(will)
+async def test_a_will_is_renewed_and_never_is_one_of_ours_sent() -> None:
+    broker = Broker()
+    async with written(broker, renew_s=0.001) as will:
+        await until(lambda: broker.tag >= 3 and will.held)
+    steps = broker.done[1:6]
+    assert steps == ["deliver 1", "ack 1", "deliver 2", "ack 2", "deliver 3"]
 
 
-async def test_a_goodbye_on_a_lost_channel_is_no_error(topology: Topology) -> None:
-    broker: Any = Broker()
-    will = LastWill(topology)
-    await will.open(broker)
-    broker.closed.set_result(None)
-    will.withdraw()
-    assert broker.acknowledged == []
+async def test_while_a_will_is_renewed_it_does_not_count() -> None:
+    """Jobs that begin meanwhile are told; those that began before have time to be."""
+    broker = Broker()
+    seen: list[bool] = []
+    async with written(broker, renew_s=0.001) as will:
+        acknowledge = broker.ack
+
+        def ack(message: Any) -> None:
+            seen.append(will.held)
+            acknowledge(message)
+
+        broker.ack = ack  # type: ignore[method-assign]
+        await until(lambda: len(seen) >= 2)
+    assert not any(seen)
 
 
-async def test_deaths_are_known_from_the_moment_they_are_told(topology: Topology) -> None:
+async def test_what_cannot_be_written_is_tried_again() -> None:
+    broker = Broker()
+    broker.down = True
+    async with written(broker) as will:
+        await until(lambda: broker.done == ["consume"])
+        assert not will.held
+        broker.down = False
+        await until(lambda: will.held)
+
+
+async def test_a_deleted_queue_is_made_again() -> None:
+    broker = Broker()
+    async with written(broker) as will:
+        await until(lambda: will.held)
+        broker.held = None
+        broker.cancel("will")
+        assert not will.held
+        await until(lambda: will.held)
+    assert broker.done == ["consume", "deliver 1", "repair", "consume", "deliver 2"]
+
+
+async def test_a_lost_connection_is_no_will_and_no_goodbye() -> None:
+    broker = Broker()
+    async with written(broker) as will:
+        await until(lambda: will.held)
+        broker.closed.set_result(None)
+        will.withdraw()
+        assert broker.done[2:] == []
+        again = Broker()
+        will._publisher = again  # type: ignore[assignment]
+        await will.open(again)  # type: ignore[arg-type]
+        await until(lambda: will.held)
+        will.close()
+        assert not will.held
+
+
+async def heard(deaths: Deaths, moment_s: float) -> bool:
+    return await deaths.since(moment_s)
+
+
+async def later() -> float:
+    """A moment after everything before; loop time."""
     now = asyncio.get_running_loop().time
-    broker: Any = Broker()
-    deaths = Deaths(topology)
-    before = now()
-    assert not deaths.since(before)
-    await deaths.open(broker)
-    assert deaths.since(before), "somebody may have died before we could hear of it"
-    later = now() + 0.001
-    assert not deaths.since(later)
-    while now() <= later:
+    moment = now()
+    while now() <= moment:
         await asyncio.sleep(0)
-    broker.only[0](None)
-    assert deaths.since(later)
+    return now()
 
 
-async def test_who_cannot_hear_of_deaths_believes_in_them(topology: Topology) -> None:
+async def test_deaths_are_known_from_the_moment_they_are_told() -> None:
     broker: Any = Broker()
-    deaths = Deaths(topology)
+    deaths = Deaths(TOPOLOGY, broker)
+    before = await later()
     await deaths.open(broker)
-    broker.only[1]("deaths")
-    assert deaths.since(asyncio.get_running_loop().time() + 3600)
+    assert await heard(deaths, before), "somebody may have died before we could hear of it"
+    after = await later()
+    assert not await heard(deaths, after)
+    await later()
+    broker.consumer(SimpleNamespace(routing_key=DEATHS))
+    assert await heard(deaths, after)
+
+
+async def test_many_who_ask_at_once_share_one_proof() -> None:
+    broker: Any = Broker()
+    deaths = Deaths(TOPOLOGY, broker)
+    await deaths.open(broker)
+    after = await later()
+    assert not any(await asyncio.gather(*(deaths.since(after) for _ in range(100))))
+    assert broker.tag <= 2
+
+
+async def test_who_was_unbound_believes_in_deaths_and_is_bound_again() -> None:
+    """The broker does not tell when an exchange or a binding is deleted."""
+    broker: Any = Broker()
+    deaths = Deaths(TOPOLOGY, broker)
+    await deaths.open(broker)
+    after = await later()
+    broker.bound.clear()
+    assert await heard(deaths, after)
+    assert DEATHS in broker.bound
+    assert await heard(deaths, after), "nobody told meanwhile"
+    assert not await heard(deaths, await later())
+
+
+async def test_who_cannot_hear_of_deaths_believes_in_them() -> None:
+    broker: Any = Broker()
+    deaths = Deaths(TOPOLOGY, broker)
+    await deaths.open(broker)
+    broker.cancel(DEATHS)
+    assert await heard(deaths, asyncio.get_running_loop().time() + 3600)
+    broker.down = True
+    assert await heard(deaths, asyncio.get_running_loop().time())

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,8 @@ from sandbox.api import OutcomeKind
 from sandbox.frames import Result
 from sandbox.pausing import Pausing
 from sandbox.process_tree import ProcessTree
-from tests.harness.sandbox_bench import Bench, FakeHandle, benches
-
-
-@pytest.fixture
-async def make(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
-    async with benches(tmp_path_factory.mktemp("b")) as make_bench:
-        yield make_bench
+from tests.harness.processes import stat_of
+from tests.harness.sandbox_bench import Bench, FakeHandle
 
 
 async def paused(handle: FakeHandle) -> int:
@@ -37,9 +32,9 @@ async def paused(handle: FakeHandle) -> int:
 
 
 async def test_a_sandbox_is_paused_after_its_last_run_and_continued_before_the_next(
-    make: Any,
+    make_bench: Any,
 ) -> None:
-    bench: Bench = make(pause_after_s=0.0)
+    bench: Bench = make_bench(pause_after_s=0.0)
     peer = await bench.bound()
     handle = bench.handle
     one, two = await bench.begin(peer, "one"), await bench.begin(peer, "two")
@@ -59,16 +54,16 @@ async def test_a_sandbox_is_paused_after_its_last_run_and_continued_before_the_n
     assert await paused(handle) == 2
 
 
-async def test_a_bound_sandbox_is_not_paused_before_its_first_run(make: Any) -> None:
-    bench: Bench = make(pause_after_s=0.0)
+async def test_a_bound_sandbox_is_not_paused_before_its_first_run(make_bench: Any) -> None:
+    bench: Bench = make_bench(pause_after_s=0.0)
     await bench.bound()
     for _ in range(5):
         await asyncio.sleep(0)
     assert bench.handle.pauses == 0
 
 
-async def test_a_busy_sandbox_is_not_stopped_at_every_call(make: Any) -> None:
-    bench: Bench = make(pause_after_s=30.0)
+async def test_a_busy_sandbox_is_not_stopped_at_every_call(make_bench: Any) -> None:
+    bench: Bench = make_bench(pause_after_s=30.0)
     peer = await bench.bound()
     for number in range(3):
         run = await bench.begin(peer, f"r{number}")
@@ -77,8 +72,8 @@ async def test_a_busy_sandbox_is_not_stopped_at_every_call(make: Any) -> None:
     assert (bench.handle.pauses, bench.handle.resumes) == (0, 0)
 
 
-async def test_the_death_of_a_paused_sandbox_ends_it(make: Any) -> None:
-    bench: Bench = make(pause_after_s=0.0)
+async def test_the_death_of_a_paused_sandbox_ends_it(make_bench: Any) -> None:
+    bench: Bench = make_bench(pause_after_s=0.0)
     peer = await bench.bound()
     run = await bench.begin(peer)
     await peer.send(Result(id="req", value=b"1"))
@@ -89,8 +84,8 @@ async def test_the_death_of_a_paused_sandbox_ends_it(make: Any) -> None:
     assert bench.handle.resumes == 0
 
 
-async def test_a_cancelled_run_does_not_pause_a_dead_sandbox(make: Any) -> None:
-    bench: Bench = make(pause_after_s=0.0)
+async def test_a_cancelled_run_does_not_pause_a_dead_sandbox(make_bench: Any) -> None:
+    bench: Bench = make_bench(pause_after_s=0.0)
     run = await bench.begin(await bench.bound())
     run.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -139,7 +134,7 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def rests(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return stat_of(pid)[0] == "T"
 
 
 def all_rest(pids: list[int], *, wanted: bool = True) -> bool:

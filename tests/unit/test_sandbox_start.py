@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,7 @@ from sandbox.frames import Bind, Bound, Call, Frame, Hello, Log, Result
 from sandbox.handle import Exit
 from sandbox.protocol import encode
 from tests.harness.log_lines import write_log_lines
-from tests.harness.sandbox_bench import BINDING, HELLO, Bench, benches
-
-
-@pytest.fixture
-async def make(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
-    async with benches(tmp_path_factory.mktemp("b")) as make_bench:
-        yield make_bench
-
-
-@pytest.fixture
-async def bench(make: Any) -> Bench:
-    made: Bench = make()
-    return made
-
+from tests.harness.sandbox_bench import BINDING, HELLO, Bench
 
 # --- start ------------------------------------------------------------------------------------
 
@@ -85,8 +71,8 @@ async def test_the_exit_is_a_better_reason_than_the_closed_channel(bench: Bench)
 
 
 @pytest.mark.parametrize("connects", [True, False])
-async def test_silence_is_a_failed_start(make: Any, connects: bool) -> None:
-    bench = make(start_timeout_s=0.05)
+async def test_silence_is_a_failed_start(make_bench: Any, connects: bool) -> None:
+    bench = make_bench(start_timeout_s=0.05)
     if connects:
         await bench.peer()
     with pytest.raises(SandboxError, match=r"silent for 0\.05 s"):

@@ -1,17 +1,11 @@
-"""Asynchronous jobs from each origin, and what holds for them at the claim."""
+"""Asynchronous jobs from each origin, and their replay."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
-from runtime.backends.control_memory import ControlMemory
-from runtime.backends.files_object import LocalFileStore
-from runtime.backends.ledger_memory import LedgerMemory
 from runtime.errors import (
     CallerError,
     InvalidParameterError,
@@ -20,149 +14,23 @@ from runtime.errors import (
     UnavailableError,
 )
 from runtime.job_codec import decode_job, encode_job
-from runtime.job_ids import JobIds
-from runtime.jobs.attempt import RunStop
-from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
-from runtime.jobs.submit import AsyncSubmitter
 from runtime.messages import (
     AsyncConfig,
-    EgressConfig,
-    EgressMode,
     Function,
-    InvocationRecord,
-    Job,
     JobState,
-    Outcome,
     Principal,
     Source,
-    Space,
     SpaceStatus,
 )
-from runtime.ports import HttpTraffic
-from runtime.sealing import SecretBox
-from runtime.services.async_calls import AsyncCalls
 from runtime.services.async_terms import AsyncDefaults, check_config, read_key, terms_for
-from runtime.services.at_claim import AtClaim
-from runtime.services.directory import SpaceDirectory
-from runtime.services.function_calls import FunctionCalls
-from runtime.services.invoke import JobFactory
-from runtime.services.space_keys import client_secret_context
-from runtime.slots import Slots
 from runtime.trigger.paths import TriggerMatch
-from sandbox.api import INHERITED, Blame, OutcomeKind
-from tests.harness.async_jobs import ListQueue, Stage, ToldExecutor, job_now, told
-from tests.harness.clock import FakeClock
-
-SPACE_ID = "mp-1"
-BOX = SecretBox(b"k" * 32)
-IDS = JobIds(b"i" * 32)
-
-
-class Records(list[InvocationRecord]):
-    """A sink."""
-
-
-class Stand:
-    """One space with functions, and the service over a queue that only keeps."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.control = ControlMemory()
-        self.queue = ListQueue()
-        self.records = Records()
-        self.directory = SpaceDirectory(
-            store=self.control, box=BOX, clock=self.clock, max_age_s=-1, poll_s=9, max_spaces=9
-        )
-        self.jobs = JobFactory(args_max_bytes=100, timeout_sync_max_s=60, queue_wait_s=1)
-        self.ledger = LedgerMemory()
-        self.calls = AsyncCalls(
-            directory=self.directory,
-            jobs=self.jobs,
-            submitter=AsyncSubmitter(ledger=self.ledger, queue=self.queue, clock=self.clock),
-            ids=IDS,
-            records=self.records,
-            clock=self.clock,
-            defaults=AsyncDefaults(),
-            depth_max=3,
-        )
-        self.function_calls = FunctionCalls(
-            directory=self.directory,
-            jobs=self.jobs,
-            http=None,  # type: ignore[arg-type]
-            depth_max=3,
-            async_calls=self.calls,
-        )
-
-    async def store(self, **changes: Any) -> None:
-        """The space, new or changed."""
-        old = await self.control.read_space(SPACE_ID)
-        if old is not None:
-            await self.control.replace_space(replace(old, revision=old.revision + 1, **changes))
-            return
-        functions = {
-            name: Function(
-                name=name, timeout_s=7000, live_deployment_id="dep-1", live_digest="d" * 64
-            )
-            for name in ("f", "g")
-        }
-        space = Space(
-            space_id=SPACE_ID,
-            name="s",
-            client_secret_sealed=BOX.seal(b"x", context=client_secret_context(SPACE_ID)),
-            private_key_sealed=b"",
-            public_key_pem="",
-            created_ms=1,
-            modified_ms=1,
-            functions=functions,
-        )
-        await self.control.create_space(replace(space, **changes))
-
-    async def submit(self, key: str | None = None) -> Job:
-        await self.calls.submit(
-            SPACE_ID,
-            "f",
-            b'{"a":1}',
-            source=Source.SERVER,
-            request_id="r-1",
-            idempotency_key=key,
-        )
-        return self.job
-
-    @property
-    def job(self) -> Job:
-        """The last one."""
-        return self.queue.jobs[-1][0]
-
-    async def invoke(self, parent: Job, params: object, **more: Any) -> dict[str, Any]:
-        """As `ctx.mpserverless.function.invoke` does."""
-        answer = await self.function_calls.answer_function(
-            parent,
-            await Slots(1).take(),
-            "serverless.function.runtime.invoke",
-            orjson.dumps(params),
-            user_id=more.get("user_id"),
-            note=lambda _: None,
-            traffic=HttpTraffic(),
-        )
-        found: dict[str, Any] = orjson.loads(answer)
-        return found
-
-    def at_claim(self, files: JobFiles = EVERYTHING_INLINE) -> AtClaim:
-        self.executor = ToldExecutor(told(OutcomeKind.OK))
-        return AtClaim(
-            executor=self.executor,
-            directory=self.directory,
-            records=self.records,
-            clock=self.clock,
-            files=files,
-        )
+from sandbox.api import OutcomeKind
+from tests.unit.async_calls_support import IDS, SPACE_ID, Stand, new_stand
 
 
 @pytest.fixture
 async def stand() -> Stand:
-    stand = Stand()
-    await stand.store()
-    return stand
+    return await new_stand()
 
 
 async def test_a_job_runs_longer_than_any_call_and_has_an_id_of_its_space(stand: Stand) -> None:
@@ -327,102 +195,6 @@ async def test_a_replay_runs_the_code_of_now_and_stays_who_it_was(stand: Stand) 
         await stand.calls.refresh(job)
     with pytest.raises(CallerError):
         await stand.submit()
-
-
-async def run(stand: Stand, job: Job, executor: AtClaim) -> Outcome:
-    return await executor.run(job, await Slots(1).take(), queue_ms=0, stop=RunStop())
-
-
-async def test_rules_of_now_hold_for_a_job_that_waited(stand: Stand) -> None:
-    job = await stand.submit()
-    assert job.egress == INHERITED
-    at_claim = stand.at_claim()
-    assert (await run(stand, job, at_claim)).ok
-    assert stand.executor.jobs == [job]
-    await stand.store(egress=EgressConfig(mode=EgressMode.NONE))
-    await run(stand, job, at_claim)
-    [_, ran] = stand.executor.jobs
-    assert ran.egress.inherit is False
-    assert replace(ran, egress=job.egress) == job
-
-
-async def test_a_job_of_a_deleted_function_or_space_is_cancelled(stand: Stand) -> None:
-    job = await stand.submit()
-    at_claim = stand.at_claim()
-    await stand.store(functions={})
-    outcome = await run(stand, job, at_claim)
-    assert outcome.kind is OutcomeKind.CANCELLED
-    await stand.control.delete_space(SPACE_ID)
-    assert (await run(stand, job, at_claim)).kind is OutcomeKind.CANCELLED
-    assert stand.executor.jobs == []
-    assert [record.kind for record in stand.records] == [OutcomeKind.CANCELLED] * 2
-
-
-async def test_jobs_of_a_paused_space_wait(stand: Stand) -> None:
-    job = await stand.submit()
-    at_claim = stand.at_claim()
-    assert await at_claim.may_start(job)
-    await stand.store(status=SpaceStatus.PAUSED)
-    assert not await at_claim.may_start(job)
-    stage = Stage(told(OutcomeKind.OK))
-    stage.runner._may_start = at_claim.may_start
-    job = job_now(stage.clock, SPACE_ID)
-    delivery = await stage.deliver(job)
-    assert (delivery.told, delivery.delay_s) == (["postponed"], 30.0)
-    assert await stage.ledger.read(job.job_id) is None  # no attempt was spent
-    await stand.store(status=SpaceStatus.RUNNING)
-    await stage.deliver(job)
-    assert await stage.state(job) is JobState.SUCCEEDED
-    await stand.control.delete_space(SPACE_ID)
-    assert await at_claim.may_start(job)  # so that it ends
-
-
-class Away(LocalFileStore):
-    """Does not answer."""
-
-    async def size(self, key: str) -> int | None:
-        raise UnavailableError("the file store is away")
-
-
-async def test_large_arguments_come_from_the_file_store(stand: Stand, tmp_path: Path) -> None:
-    files = JobFiles(LocalFileStore(tmp_path / "files"), inline_max_bytes=3, spool=tmp_path)
-    job = await stand.submit()
-    small = await files.put_args(job)
-    assert small.args == b""
-    at_claim = stand.at_claim(files)
-    assert await at_claim.may_start(small)
-    assert (await run(stand, small, at_claim)).ok
-    assert stand.executor.jobs == [job]
-
-
-async def test_lost_arguments_are_our_fault_and_are_tried_again(
-    stand: Stand, tmp_path: Path
-) -> None:
-    files = JobFiles(LocalFileStore(tmp_path / "files"), inline_max_bytes=3, spool=tmp_path)
-    job = await files.put_args(await stand.submit())
-    await files.remove_args(job)
-    at_claim = stand.at_claim(files)
-    assert await at_claim.may_start(job)
-    outcome = await run(stand, job, at_claim)
-    assert (outcome.kind, outcome.blame) == (OutcomeKind.SANDBOX_LOST, Blame.OURS)
-    assert outcome.fault is not None
-    assert outcome.fault.code == "JobBytesMissing"
-    assert job.job_id in outcome.fault.message
-    assert stand.executor.jobs == []
-    [record] = stand.records
-    assert (record.request_id, record.kind) == (job.request_id, OutcomeKind.SANDBOX_LOST)
-
-
-async def test_a_file_store_that_is_away_costs_no_attempt(stand: Stand, tmp_path: Path) -> None:
-    store = Away(tmp_path / "files")
-    files = JobFiles(store, inline_max_bytes=3, spool=tmp_path)
-    at_claim = stand.at_claim(files)
-    stage = Stage(told(OutcomeKind.OK))
-    stage.runner._may_start = at_claim.may_start
-    job = await files.put_args(job_now(stage.clock, SPACE_ID))
-    delivery = await stage.deliver(job)
-    assert (delivery.told, delivery.delay_s) == (["postponed"], 5.0)
-    assert await stage.ledger.read(job.job_id) is None
 
 
 def test_states_are_those_of_the_command_line() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,21 +14,13 @@ from runtime.slots import Slots
 from runtime.testing.queue import sample_job
 from sandbox.api import OutcomeKind
 from sandbox.spawners.memory import MemoryContext
+from tests.harness.polling import until
 from tests.harness.small_worker import SmallWorker
 
 
 def async_job(number: int = 0, **changes: Any) -> Job:
     terms = AsyncTerms(accepted_ms=time.time_ns() // 1_000_000, backoff_first_s=0.0)
     return sample_job(job_id=f"job-a{number}", terms=terms, **changes)
-
-
-async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            found = true()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0)
 
 
 async def state_of(small: SmallWorker, job: Job) -> JobState | None:

@@ -107,7 +107,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, endpoint: Endpoint, on_blocked: Callable[[bool], None]) -> None:
         self.closed: asyncio.Future[AmqpError] = asyncio.get_running_loop().create_future()
         """Done when the connection is gone; the result says why."""
-        self.blocked = False
         self.frame_max = FRAME_MIN
         self.body_max = endpoint.body_max
         self.answer_timeout_s = endpoint.answer_timeout_s
@@ -342,8 +341,7 @@ class Connection(asyncio.Protocol):
         if isinstance(frame, Heartbeat):
             return
         if isinstance(frame, Methods.Blocked | Methods.Unblocked):
-            self.blocked = isinstance(frame, Methods.Blocked)
-            self._on_blocked(self.blocked)
+            self._on_blocked(isinstance(frame, Methods.Blocked))
         elif isinstance(frame, Methods.Close):
             self.write(encode(0, Methods.CloseOk()))
             error = BrokerClosedError(frame.reply_code or 0, frame.reply_text or "")

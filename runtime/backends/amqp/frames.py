@@ -84,7 +84,7 @@ class FrameReader:
             elif kind == _HEARTBEAT:
                 yield channel, _BEAT
             else:
-                yield channel, _decode(data[at:stop])
+                yield channel, _decode(kind, data, at, stop)
             at = stop
         if at < end:
             self._check(data, at, data[at], 0)
@@ -100,16 +100,17 @@ class FrameReader:
             raise ProtocolError(f"a frame of {size} bytes, {self._payload_max} are allowed")
 
 
-def _decode(data: bytes) -> Method | ContentHeader:
-    read = read_method if data[0] == _METHOD else read_header
-    plain = read(data[_HEAD.size : -1])
+def _decode(kind: int, data: bytes, at: int, stop: int) -> Method | ContentHeader:
+    """The method or header frame that is there."""
+    payload = data[at + _HEAD.size : stop - 1]
+    plain = read_method(payload) if kind == _METHOD else read_header(payload)
     if plain is not None:
         return plain
     try:
-        frame = pamqp.frame.unmarshal(data)[2]
+        frame = pamqp.frame.unmarshal(data[at:stop])[2]
     except Exception as error:  # noqa: BLE001 - of many kinds: the bytes are the peer's
-        if data[0] == _HEADER and len(data) >= _HEAD.size + _SIZES.size + 1:
-            size = _SIZES.unpack_from(data, _HEAD.size)[0]
+        if kind == _HEADER and len(payload) >= _SIZES.size:
+            size = _SIZES.unpack_from(payload)[0]
             return ContentHeader(body_size=size, properties=UNREADABLE)
         raise ProtocolError(f"a frame that cannot be read: {type(error).__name__}") from None
     assert isinstance(frame, Method | ContentHeader)

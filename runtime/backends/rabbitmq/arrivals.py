@@ -14,9 +14,8 @@ from runtime.backends.rabbitmq.deliveries import (
     CallDelivery,
     DeadDelivery,
     JobDelivery,
-    dead_properties,
 )
-from runtime.backends.rabbitmq.messages import lost, number
+from runtime.backends.rabbitmq.messages import dead_properties, lost, number
 from runtime.backends.rabbitmq.topology import CALLS, DEAD, LOST
 from runtime.errors import MalformedMessageError, OursError
 from runtime.job_codec import decode_job
@@ -43,7 +42,7 @@ class Arrivals:
         if not message.redelivered:
             return delivery
         self._bench.counts["worker_lost"] += 1
-        self._bench.aside(delivery.finish(lost(job, "its worker was lost")), CALLS)
+        self._bench.in_background(delivery.finish(lost(job, "its worker was lost")), CALLS)
         return None
 
     def job(self, message: Message) -> JobDelivery | None:
@@ -57,7 +56,7 @@ class Arrivals:
         left_ms = number(message, "delay_ms")
         if not left_ms:
             return delivery
-        self._bench.aside(delivery.move_later(left_ms / 1000), message.routing_key)
+        self._bench.in_background(delivery.move_later(left_ms / 1000), message.routing_key)
         return None
 
     def dead(self, message: Message) -> DeadDelivery | None:
@@ -82,7 +81,7 @@ class Arrivals:
                 why = error.message
         self._bench.counts["malformed"] += 1
         _log.warning("malformed_message", queue=message.routing_key, reason=why)
-        self._bench.aside(self._bury(message, why), message.routing_key)
+        self._bench.in_background(self._bury(message, why), message.routing_key)
         return None
 
     async def _bury(self, message: Message, why: str) -> None:

@@ -9,7 +9,6 @@ aside at most once, and waits there for a free slot, not for a time.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from runtime.backends.rabbitmq.deliveries import Bench, JobDelivery
@@ -24,11 +23,8 @@ class Aside:
         self._bench = bench
         self._keep = keep
         self._lanes = LaneCounts()
-        self._lane_of = {key: lane for lane, key in enumerate(bench.topology.lanes())}
-
-    @property
-    def _counts(self) -> Counter[str]:
-        return self._bench.counts
+        self._keys = bench.topology.lanes()
+        self._lane_of = {key: lane for lane, key in enumerate(self._keys)}
 
     def home(self, job: Job, key: str) -> tuple[str, int]:
         """Of a job that came under `key`: where it goes back to, and its rank among its space's jobs."""
@@ -45,12 +41,12 @@ class Aside:
         if delivery.rank > 0 or not (second or self._lanes.has(delivery.space_id, now_s)):
             return False
         lane = self._lanes.enter(delivery.space_id, now_s)
-        self._bench.aside(self._move(delivery, lane), delivery.key)
+        self._bench.in_background(self._move(delivery, lane), delivery.key)
         return True
 
     async def _move(self, delivery: JobDelivery, lane: int) -> None:
-        if await delivery.move_to(self._bench.topology.lanes()[lane]):
-            self._counts["set_aside"] += 1
+        if await delivery.move_to(self._keys[lane]):
+            self._bench.counts["set_aside"] += 1
         else:  # the lane is full, or the broker takes nothing
             self._lanes.leave(delivery.space_id)
             self._keep(delivery)

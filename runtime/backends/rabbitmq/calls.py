@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from runtime.backends.amqp.channel import Channel, Message
 from runtime.backends.amqp.connection import Connection
+from runtime.backends.rabbitmq.deliveries import InBackground
 from runtime.backends.rabbitmq.messages import (
     REPLY_TO,
     Kind,
     call_properties,
     expired,
     lost,
-    notice_properties,
+    reply,
 )
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.publisher import Publisher
@@ -73,16 +73,15 @@ class Calls:
         clock: Clock,
         counts: Counter[str],
         on_expired_cancelled: Callable[[Channel], None],
-        aside: Callable[[Coroutine[Any, Any, None], str], None],
+        in_background: InBackground,
     ) -> None:
-        """`on_expired_cancelled`: the queue of expired jobs was deleted; `consume_expired` goes on.
-        `aside` does what needs to wait, for a message of the queue that it is told."""
+        """`on_expired_cancelled`: the queue of expired jobs was deleted; `consume_expired` goes on."""
         self._on_expired_cancelled = on_expired_cancelled
-        self._aside = aside
+        self._in_background = in_background
         self._options = options
         self._topology = topology
         self._publisher = publisher
-        self._deaths = Deaths(topology)
+        self._deaths = Deaths(topology, publisher)
         self._clock = clock
         self._counts = counts
         self._callers: dict[str, _Caller] = {}
@@ -108,7 +107,7 @@ class Calls:
         """What the broker drops, of any gateway."""
         await channel.consume(
             self._topology.queue(EXPIRED),
-            lambda message: self._aside(self._tell_expired(message), EXPIRED),
+            lambda message: self._in_background(self._tell_expired(message), EXPIRED),
             tag=EXPIRED,
             on_cancelled=lambda _: self._on_expired_cancelled(channel),
         )
@@ -229,8 +228,12 @@ class Calls:
             caller.settle(outcome)
 
     def _dropped(self, caller: _Caller) -> None:
-        """By the broker, and no worker said that it had it."""
-        if self._deaths.since(caller.began_s):
+        self._in_background(self._judge(caller), EXPIRED)
+
+    async def _judge(self, caller: _Caller) -> None:
+        """The broker dropped its job, and no worker said that it had it."""
+        if await self._deaths.since(caller.began_s):
+            self._counts["doubted"] += 1
             caller.settle(lost(caller.job, "a worker was lost while it waited"))
         else:
             caller.settle(expired(caller.job))
@@ -239,13 +242,7 @@ class Calls:
         """The broker dropped a job, of whichever gateway; its caller is told by direct reply-to. Raises
         AmqpError: another gateway gets the message."""
         self._counts["expired"] += 1
-        properties = message.properties
-        if properties.reply_to and properties.correlation_id:
-            await message.channel.send(
-                b"",
-                routing_key=properties.reply_to,
-                properties=notice_properties(properties.correlation_id, Kind.EXPIRED),
-            )
+        await reply(message, Kind.EXPIRED)
         message.channel.ack(message)
 
 

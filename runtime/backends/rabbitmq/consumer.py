@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 _HOLD_S = 1.0
 """What waits here for a slot is given back when nobody took anything for so long."""
-_RENEW_S = 15.0
+RENEW_S = 15.0
 """Consumers that got nothing for so long are made anew: RabbitMQ does not always tell that a queue was
 deleted when somebody made it again at once, and such a consumer would wait for ever."""
 
@@ -38,7 +38,7 @@ class Held(Protocol):
     def rank(self) -> int:
         """Those of a lower rank are before others of their space."""
 
-    async def give_back(self) -> None:
+    async def hand_back(self) -> None:
         """Nobody here started it: somebody else gets it. Never raises but for cancellation."""
 
 
@@ -148,7 +148,7 @@ class Consumer(Generic[D]):
         """Starts and stops consuming as takers come and go. Never ends by itself."""
         while True:
             try:
-                async with asyncio.timeout(_RENEW_S):
+                async with asyncio.timeout(RENEW_S):
                     await self._change.wait()
             except TimeoutError:
                 quiet = not self._received
@@ -257,7 +257,7 @@ class Consumer(Generic[D]):
     async def _stop(self) -> None:
         await self._cancel_consumers()
         while (delivery := self._line.pop()) is not None:
-            await delivery.give_back()
+            await delivery.hand_back()
 
     async def _cancel_consumers(self) -> None:
         channel = self._channel

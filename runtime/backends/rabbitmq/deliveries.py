@@ -18,7 +18,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from pamqp.commands import Basic
 
 from runtime.backends.amqp.channel import Message
 from runtime.backends.amqp.errors import AmqpError
@@ -28,8 +27,8 @@ from runtime.backends.rabbitmq.messages import (
     expired,
     job_properties,
     lost,
-    notice_properties,
     number,
+    reply,
     waited_ms,
 )
 from runtime.backends.rabbitmq.publisher import Publisher, QueueFullError, UnconfirmedError
@@ -45,8 +44,8 @@ _log = structlog.get_logger(__name__)
 _AGAIN_FIRST_S = 0.5
 _AGAIN_LONGEST_S = 5.0
 
-Aside = Callable[[Coroutine[Any, Any, None], str], None]
-"""Does something that no worker waits for, with a message of the queue that is named."""
+InBackground = Callable[[Coroutine[Any, Any, None], str], None]
+"""Does something that nobody waits for, with a message of the queue that is named."""
 
 
 class Bench:
@@ -59,7 +58,7 @@ class Bench:
         publisher: Publisher,
         clock: Clock,
         counts: Counter[str],
-        aside: Aside,
+        in_background: InBackground,
         will: LastWill,
         taken_after_s: float,
     ) -> None:
@@ -70,17 +69,9 @@ class Bench:
         self.publisher = publisher
         self.clock = clock
         self.counts = counts
-        self.aside = aside
-
-    async def reply(self, message: Message, kind: Kind, body: bytes = b"") -> None:
-        """To the caller of a synchronous job. Raises AmqpError. Nobody there is no error."""
-        properties = message.properties
-        if properties.reply_to and properties.correlation_id:
-            await message.channel.send(
-                body,
-                routing_key=properties.reply_to,
-                properties=notice_properties(properties.correlation_id, kind),
-            )
+        self.in_background = in_background
+        self.unsettled = 0
+        """Synchronous jobs that were started here and not answered yet."""
 
     def lost(self, job: Job, error: AmqpError) -> None:
         """A delivery whose connection is gone was answered."""
@@ -96,6 +87,7 @@ class CallDelivery(Delivery):
         "_arrived",
         "_bench",
         "_message",
+        "_running",
         "_telling",
         "_told",
         "job",
@@ -110,6 +102,8 @@ class CallDelivery(Delivery):
         self._message = message
         self._bench = bench
         self._arrived = bench.clock.monotonic()
+        self._running = False
+        """Started, and neither answered nor handed back."""
         self._told = False
         self._telling: asyncio.TimerHandle | None = None
 
@@ -122,32 +116,42 @@ class CallDelivery(Delivery):
         if self.waited_ms >= self.job.wait_ms:
             await self.finish(expired(self.job))
             return False
-        if self._bench.will.held:
+        channel = self._message.channel
+        if self._bench.will.held and not channel.closed.done():
             loop = asyncio.get_running_loop()
-            self._telling = loop.call_later(self._bench.taken_after_s, self._tell_taken)
-            return True
-        self._told = True
-        try:
-            await self._bench.reply(self._message, Kind.TAKEN)
-        except AmqpError as error:
-            self._give_up(error)
-            return False
-        return True  # it leaves at the end of this turn; the job begins in a later one
+            self._telling = loop.call_later(self._bench.taken_after_s, self._tell_later)
+        else:
+            self._told = True
+            try:
+                await reply(self._message, Kind.TAKEN)
+            except AmqpError as error:
+                self._give_up(error)
+                return False
+        self._running = True
+        self._bench.unsettled += 1
+        return True  # what was told leaves at the end of this turn; the job begins in a later one
 
-    def _tell_taken(self) -> None:
+    def _tell_later(self) -> None:
         self._telling = None
-        self._told = True
-        self._bench.aside(self._bench.reply(self._message, Kind.TAKEN), CALLS)
+        self._bench.in_background(self._tell_taken(), CALLS)
 
-    def _tell_no_more(self) -> None:
+    async def _tell_taken(self) -> None:
+        if self._running:
+            self._told = True
+            await reply(self._message, Kind.TAKEN)
+
+    def _stop_running(self) -> None:
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
+        if self._running:
+            self._running = False
+            self._bench.unsettled -= 1
 
     async def finish(self, outcome: Outcome) -> None:
-        self._tell_no_more()
+        self._stop_running()
         try:
-            await self._bench.reply(self._message, Kind.OUTCOME, encode_outcome(outcome))
+            await reply(self._message, Kind.OUTCOME, encode_outcome(outcome))
             self._message.channel.ack(self._message)
         except AmqpError as error:
             self._give_up(error)
@@ -155,13 +159,10 @@ class CallDelivery(Delivery):
     async def hand_back(self) -> None:
         try:
             if not await self._put_back():
-                self._bench.aside(self._put_back_later(), CALLS)
+                self._bench.in_background(self._put_back_later(), CALLS)
         except asyncio.CancelledError:  # perhaps it is there already: at most one may run it
-            self._bench.aside(self.finish(self._unknown()), CALLS)
+            self._bench.in_background(self.finish(self._unknown()), CALLS)
             raise
-
-    async def give_back(self) -> None:
-        await self.hand_back()
 
     async def _put_back_later(self) -> None:
         pause_s = _AGAIN_FIRST_S
@@ -173,7 +174,7 @@ class CallDelivery(Delivery):
 
     async def _put_back(self) -> bool:
         """False: the broker did not take it; it is still ours."""
-        self._tell_no_more()
+        self._stop_running()
         self._measure()
         remaining_ms = self.job.wait_ms - self.waited_ms
         if remaining_ms <= 0:
@@ -182,7 +183,7 @@ class CallDelivery(Delivery):
         properties = self._message.properties
         try:
             if self._told:
-                await self._bench.reply(self._message, Kind.RETURNED)
+                await reply(self._message, Kind.RETURNED)
                 self._told = False
             await self._bench.publisher.publish(
                 self._message.body or b"",
@@ -259,13 +260,10 @@ class JobDelivery(AsyncDelivery):
     async def postpone(self, delay_s: float) -> None:
         try:
             if not await self._move(delay_s):
-                self._bench.aside(self.move_later(delay_s), self.key)
+                self._bench.in_background(self.move_later(delay_s), self.key)
         except asyncio.CancelledError:  # twice in the queue does no harm
-            self._bench.aside(self.move_later(delay_s), self.key)
+            self._bench.in_background(self.move_later(delay_s), self.key)
             raise
-
-    async def give_back(self) -> None:
-        await self.hand_back()
 
     async def move_later(self, delay_s: float) -> None:
         """Until the broker takes it, or gives it to somebody else because the connection is gone."""
@@ -278,20 +276,17 @@ class JobDelivery(AsyncDelivery):
 
     async def move_to(self, key: str) -> bool:
         """Into another queue, where it then belongs. False: the broker did not take it; it is still ours."""
-        try:
-            await self._publish(key)
-        except OursError as error:
-            _log.warning("job_not_moved", job_id=self.job.job_id, reason=error.message)
-            return False
-        await self.acknowledge()
-        return True
+        return await self._moved(self._publish(key))
 
     async def _move(self, delay_s: float) -> bool:
-        """Into its queue, now or later. False: the broker did not take it; it is still ours."""
+        """Into its queue, now or later. False as of `move_to`."""
+        return await self._moved(self._put_back(delay_s))
+
+    async def _moved(self, publishing: Coroutine[Any, Any, None]) -> bool:
         try:
-            await self._put_back(delay_s)
+            await publishing
         except OursError as error:
-            _log.warning("job_not_handed_back", job_id=self.job.job_id, reason=error.message)
+            _log.warning("job_not_moved", job_id=self.job.job_id, reason=error.message)
             return False
         await self.acknowledge()
         return True
@@ -349,13 +344,4 @@ async def enqueue(bench: Bench, job: Job, delay_s: float) -> None:
         exchange=topology.exchange,
         routing_key=key,
         properties=job_properties(job.job_id, delay_s=left_s),
-    )
-
-
-def dead_properties(message: Message, why: str) -> Basic.Properties:
-    """Of a message that is no job: it keeps its identity and says why it is here."""
-    return Basic.Properties(
-        delivery_mode=2,
-        message_id=message.properties.message_id,
-        headers={"why": why, "from": message.routing_key},
     )

@@ -1,4 +1,4 @@
-"""What our messages look like on the broker: properties, notices, and how long a job waited. Pure.
+"""What our messages look like on the broker: properties, notices, and how long a job waited.
 
 A synchronous job carries `correlation_id` and `reply_to` (direct reply-to) and expires in the broker. Four
 things come back under its correlation id, told apart by the message type:
@@ -10,7 +10,8 @@ things come back under its correlation id, told apart by the message type:
 
 Headers: `sent_ms` (wall clock of the sender, for bills; not believed when it makes no sense), `waited_ms`
 (before it was handed back), `delay_ms` (an asynchronous job's delay that is left after this one), `restarts`
-(how often it was put into the queue anew after the broker had given it up), `why` (dead letters).
+(how often it was put into the queue anew after the broker had given it up), `why` and `from` (dead letters:
+the reason and the routing key that it came under).
 """
 
 from __future__ import annotations
@@ -67,14 +68,29 @@ def job_properties(job_id: str, *, delay_s: float = 0.0, restarts: int = 0) -> B
     return Basic.Properties(delivery_mode=2, message_id=job_id, headers=headers or None)
 
 
-def notice_properties(correlation_id: str, kind: Kind) -> Basic.Properties:
-    """Of what goes back to a caller."""
+def dead_properties(message: Message, why: str) -> Basic.Properties:
+    """Of a message that is no job: it keeps its identity and says why it is here."""
     return Basic.Properties(
-        delivery_mode=1,
-        correlation_id=correlation_id,
-        message_type=kind,
-        message_id=correlation_id,
+        delivery_mode=2,
+        message_id=message.properties.message_id,
+        headers={"why": why, "from": message.routing_key},
     )
+
+
+async def reply(message: Message, kind: Kind, body: bytes = b"") -> None:
+    """To the caller of a synchronous job. Raises AmqpError. Nobody there is no error."""
+    properties = message.properties
+    if properties.reply_to and properties.correlation_id:
+        await message.channel.send(
+            body,
+            routing_key=properties.reply_to,
+            properties=Basic.Properties(
+                delivery_mode=1,
+                correlation_id=properties.correlation_id,
+                message_type=kind,
+                message_id=properties.correlation_id,
+            ),
+        )
 
 
 def number(message: Message, header: str) -> int:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from runtime.backends.amqp.connection import Endpoint
 from runtime.errors import OursError
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError, secret_in
 
-DELAYS_S = (1, 2, 5, 10, 20, 60, 120, 300, 900)
+_DELAYS_S = (1, 2, 5, 10, 20, 60, 120, 300, 900)
 """The ladder of delay queues: a delay is rounded up to the next step, a longer one takes several hops."""
-
-
 _BESIDE_BYTES = 1024 * 1024
 """What a job or an outcome holds beside arguments or value: environment, client's header, fault."""
+
+
+_WILL_RENEW_MAX_S = 300.0
 
 
 class BrokerSetupError(OursError):
@@ -37,7 +37,7 @@ class RabbitMqOptions:
     prefix: str = "yunhan"
     """Of the names of all queues and exchanges: installations can share a broker."""
     shards: int = 8
-    delays_s: tuple[int, ...] = DELAYS_S
+    delays_s: tuple[int, ...] = _DELAYS_S
     call_prefetch: int = 16
     """Synchronous jobs that may be in this worker's hands: its slots."""
     job_prefetch: int = 16
@@ -63,6 +63,8 @@ class RabbitMqOptions:
     """A connection that was there for so long worked: the next pause is a short one again."""
     taken_after_s: float = 0.02
     """A synchronous job that runs for longer is told to its caller; a shorter one's outcome says it all."""
+    will_renew_s: float = _WILL_RENEW_MAX_S
+    """A worker's last will is held for no longer; well below the broker's consumer_timeout."""
     outcome_grace_s: float = 60.0
     """Beyond a function's time-out: start of its sandbox, fetch of its code, way of its outcome."""
 
@@ -91,6 +93,7 @@ class RabbitMqOptions:
             publish_timeout_s=settings.queue_publish_timeout_s,
             reconnect_longest_s=settings.queue_reconnect_longest_s,
             reconnect_steady_s=settings.queue_reconnect_steady_s,
+            will_renew_s=min(_WILL_RENEW_MAX_S, settings.queue_consumer_timeout_s / 3),
             outcome_grace_s=settings.queue_outcome_grace_s,
         )
 
@@ -145,11 +148,9 @@ def with_password(url: str, password_file: str) -> str:
     if not password_file:
         return url
     try:
-        password = Path(password_file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrokerSetupError(
-            f"YUNHAN_QUEUE_PASSWORD_FILE={password_file} cannot be read: {type(error).__name__}"
-        ) from None
+        password = secret_in(password_file, "YUNHAN_QUEUE_PASSWORD_FILE")
+    except SettingsError as error:
+        raise BrokerSetupError(str(error)) from None
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     user = quote(parts.username or "guest", safe="%")

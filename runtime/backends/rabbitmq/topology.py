@@ -11,8 +11,8 @@
     {prefix}.lost         asynchronous jobs that were delivered too often and never acknowledged; quorum
     {prefix}.delay.lost   those for which the ledger did not answer wait there and go back; quorum
     {prefix}.dead         what is no job, with the reason, for people to look at; quorum
-    {prefix}.will.W       the last will of a worker (`rabbitmq.wills`)
-    {prefix}.deaths.G     where a gateway gets the wills of those that died
+    {prefix}.wills        the last wills of workers (`rabbitmq.wills`); classic
+    {prefix}.deaths.G     where a gateway gets the wills of those that died; its own
 
 Nothing is lost between quorum queues: dead-lettering is at least once. It stops for a whole queue when one of
 its messages is refused where it goes. So what jobs go back to (`due`, `lost`) refuses nothing and has no
@@ -45,14 +45,16 @@ EXPIRED = "expired"
 LOST = "lost"
 LOST_DELAY = "delay.lost"
 DEAD = "dead"
+WILLS = "wills"
 DEATHS = "deaths"
 
+_REPAIR_AFTER_S = 0.5
+"""RabbitMQ has to tell the consumers of a deleted queue first, and does not when the queue is there again at
+once."""
 _EXPIRED_MAX = 10_000
 _EXPIRED_TTL_MS = 60_000
 """Longer than any caller waits beyond its job's wait."""
 _LOST_DELAY_MS = 5_000
-_WILL_EXPIRES_MS = 60_000
-"""A dead worker's queue is gone so long after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +107,6 @@ class Topology:
         step = next((step for step in steps if step >= delay_s), steps[-1])
         return f"delay.{self.shard_number(space_id)}.{step}", max(0.0, delay_s - step)
 
-    def will(self, worker: str) -> str:
-        """The queue of a worker's last will."""
-        return self.queue(f"will.{worker}")
-
-    def will_arguments(self) -> dict[str, Any]:
-        """Of that queue: what cannot be delivered at once goes to all gateways."""
-        return {
-            "x-message-ttl": 0,
-            "x-expires": _WILL_EXPIRES_MS,
-            "x-dead-letter-exchange": self.exchange,
-            "x-dead-letter-routing-key": DEATHS,
-        }
-
     def beside(self, shard_number: int) -> list[str]:
         """The routing keys of a shard's jobs that are not in its queue, but for the lanes."""
         delays = (f"delay.{shard_number}.{step}" for step in self._options.delays_s)
@@ -130,6 +119,7 @@ class Topology:
             self.queue(CALLS),
             CALLS,
             {
+                "x-queue-type": "classic",
                 "x-max-length": options.calls_max,
                 "x-max-length-bytes": options.calls_max_bytes,
                 "x-overflow": "reject-publish",
@@ -140,7 +130,21 @@ class Topology:
         yield QueueSpec(
             self.queue(EXPIRED),
             EXPIRED,
-            {"x-max-length": _EXPIRED_MAX, "x-message-ttl": _EXPIRED_TTL_MS},
+            {
+                "x-queue-type": "classic",
+                "x-max-length": _EXPIRED_MAX,
+                "x-message-ttl": _EXPIRED_TTL_MS,
+            },
+        )
+        yield QueueSpec(
+            self.queue(WILLS),
+            WILLS,
+            {
+                "x-queue-type": "classic",
+                "x-message-ttl": 0,
+                "x-dead-letter-exchange": self.exchange,
+                "x-dead-letter-routing-key": DEATHS,
+            },
         )
         for key in (LOST, DEAD):
             yield QueueSpec(self.queue(key), key, {"x-queue-type": "quorum"})
@@ -213,6 +217,11 @@ class Topology:
             raise _no_answer(options, "connection lost") from None
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
             raise _no_answer(options, type(error).__name__) from error
+
+    async def repair(self) -> None:
+        """`declare` what was deleted, after a pause. Raises as it."""
+        await asyncio.sleep(_REPAIR_AFTER_S)
+        await self.declare()
 
     async def _declare(self, channel: AbstractChannel, spec: QueueSpec) -> None:
         kind, name = "exchange", self.exchange

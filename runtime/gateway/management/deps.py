@@ -25,7 +25,7 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
-    """What this program is, for `doctor`."""
+    """What the installation's workers are together, for `doctor`."""
 
     version: str
     rung: str
@@ -35,8 +35,6 @@ class ServerFacts:
     node_majors: Sequence[int]
     """Those that every worker has."""
     workers: Sequence[WorkerFacts] = ()
-    problems: Mapping[str, str] = field(default_factory=dict)
-    """What does not work at the program that was asked, by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,5 +62,7 @@ class ManagementDeps:
     jobs: JobQueries
     server: Callable[[], Awaitable[ServerFacts]]
     """As they are now. Raises UnavailableError."""
+    problems: Callable[[], Awaitable[Mapping[str, str]]]
+    """Which parts of the program that was asked do not work now, and why."""
     body_timeout_s: float
     budget: BodyBudget

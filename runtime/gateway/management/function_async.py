@@ -11,8 +11,6 @@ from runtime.messages import Function
 from runtime.services.async_terms import terms_for
 from runtime.services.function_async import AsyncChange
 
-_FLAGS = {"TRUE": True, "FALSE": False}
-
 
 async def yunhan_update_function_async(
     deps: ManagementDeps, parameters: Parameters
@@ -23,8 +21,8 @@ async def yunhan_update_function_async(
         attempts_max=parameters.integer("Attempts"),
         backoff_first_s=_seconds(parameters, "BackoffMs"),
         backoff_longest_s=_seconds(parameters, "BackoffLongestMs"),
-        retry_function=parameters.one_of("RetryErrors", _FLAGS),
-        http=parameters.one_of("Http", _FLAGS),
+        retry_function=parameters.flag("RetryErrors"),
+        http=parameters.flag("Http"),
     )
     space_id, name = parameters.needed("SpaceId"), parameters.needed("Name")
     function = await deps.function_async.update(space_id, name, change)

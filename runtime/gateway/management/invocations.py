@@ -64,9 +64,7 @@ async def yunhan_invoke(deps: ManagementDeps, parameters: Parameters) -> Mapping
     if outcome.value is not None:
         answer["Result"] = outcome.value.decode()
     else:
-        code, message = sdk_error(outcome, to_operator=True)
-        blame = outcome.blame.value if outcome.blame else ""
-        answer["Error"] = {"Code": code, "Message": message, "Blame": blame}
+        answer["Error"] = error_row(outcome)
         if outcome.kind is OutcomeKind.FUNCTION_ERROR and outcome.fault is not None:
             answer["Error"]["Name"] = outcome.fault.name
     return answer
@@ -88,6 +86,16 @@ def bill_row(bill: Bill) -> dict[str, Any]:
         "Calls": None
         if bill.calls is None
         else {kind.value.capitalize(): bill.calls.get(kind, 0) for kind in CallKind},
+    }
+
+
+def error_row(outcome: Outcome) -> dict[str, str]:
+    """Why it failed, and who is to blame."""
+    code, message = sdk_error(outcome, to_operator=True)
+    return {
+        "Code": code,
+        "Message": message,
+        "Blame": outcome.blame.value if outcome.blame else "",
     }
 
 

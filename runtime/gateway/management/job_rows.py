@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.gateway.management.answers import iso
-from runtime.gateway.management.invocations import bill_row
+from runtime.gateway.management.invocations import bill_row, error_row
 from runtime.job_ids import JobIds
 from runtime.jobs.endings import terms_of
 from runtime.jobs.queries import JobView
-from runtime.messages import Attempt, LedgerEntry, Outcome
-from runtime.services.sdk_errors import sdk_error
+from runtime.messages import Attempt, LedgerEntry
 
 
 def job_row(view: JobView, space_id: str) -> dict[str, Any]:
@@ -72,17 +71,8 @@ def brief_row(entry: LedgerEntry) -> dict[str, Any]:
         row["RequestId"] = outcome.request_id
         row["Outcome"] = outcome.kind.value
         if not outcome.ok:
-            row["Error"] = _error(outcome)
+            row["Error"] = error_row(outcome)
     return row
-
-
-def _error(outcome: Outcome) -> dict[str, str]:
-    code, message = sdk_error(outcome, to_operator=True)
-    return {
-        "Code": code,
-        "Message": message,
-        "Blame": outcome.blame.value if outcome.blame else "",
-    }
 
 
 def _attempt_row(attempt: Attempt) -> dict[str, Any]:

@@ -75,10 +75,14 @@ class Parameters:
         return number
 
     def boolean(self, name: str) -> bool:
-        """In any case: pop-core sends `true`, the Python package `True`. False when absent."""
+        """False when absent or empty."""
+        return bool(self.flag(name))
+
+    def flag(self, name: str) -> bool | None:
+        """In any case: pop-core sends `true`, the Python package `True`. None when absent or empty."""
         value = self._values.get(name)
         if not value:
-            return False
+            return None
         if value.lower() not in _BOOLEANS:
             raise InvalidParameterError(name, f"{name} is true or false, not {value[:32]!r}")
         return _BOOLEANS[value.lower()]

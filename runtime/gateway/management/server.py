@@ -15,7 +15,7 @@ async def yunhan_describe_server(
 ) -> Mapping[str, Any]:
     """Version, isolation, workers, what does not work, and every setting of this program with its value,
     source and unit; secrets are masked."""
-    server = await deps.server()
+    server, problems = await deps.server(), await deps.problems()
     return {
         "Version": server.version,
         "Rung": server.rung,
@@ -32,9 +32,7 @@ async def yunhan_describe_server(
             }
             for worker in server.workers
         ],
-        "Problems": [
-            {"Part": part, "Text": text} for part, text in sorted(server.problems.items())
-        ],
+        "Problems": [{"Part": part, "Text": text} for part, text in sorted(problems.items())],
         "Settings": [
             {
                 "Name": row.variable,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.egress.counts import EgressCounts, Refusals, Tally
 from sandbox.egress.limits import EgressLimits
-from sandbox.egress.pace import Pace
+from sandbox.pace import Pace
 
 
 def test_the_difference_of_two_counts() -> None:

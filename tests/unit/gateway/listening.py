@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from runtime.gateway.connections import Connections, request_began
 from runtime.gateway.listeners import Listener, TlsListener
 from runtime.tls.contexts import TlsContexts
+from tests.harness.polling import until
 from tests.unit.tls.tls_support import issue
 
 HOST = "localhost"
@@ -24,6 +26,7 @@ GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 GET_BIG = GET.replace(b"/ ", b"/big ", 1)
 GET_WAIT = GET.replace(b"/ ", b"/wait ", 1)
 GET_FAIL = GET.replace(b"/ ", b"/fail ", 1)
+BOTH = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 _NOW = datetime.now(UTC)
 CERTIFICATE = issue(HOST, start=_NOW - timedelta(days=1), end=_NOW + timedelta(days=1))
@@ -157,12 +160,6 @@ def bound_socket() -> socket.socket:
 
 def open_or_refusing(connections: Connections) -> int:
     return len(connections) + len(connections._refusing)
-
-
-async def until(state: Callable[[], bool]) -> None:
-    """The state of the other side, of which no event tells; pytest's time limit ends a vain wait."""
-    while not state():
-        await asyncio.sleep(0.001)
 
 
 async def read_end(reader: asyncio.StreamReader) -> bytes:

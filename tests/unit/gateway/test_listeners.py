@@ -9,7 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from runtime.gateway import listeners as module
+from tests.harness.polling import until
 from tests.unit.gateway.listening import (
+    BOTH,
     GET,
     GET_WAIT,
     Bounds,
@@ -17,10 +19,7 @@ from tests.unit.gateway.listening import (
     OnLoop,
     read_answer,
     read_end,
-    until,
 )
-
-BOTH = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
 async def open_raw(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from runtime.backends.documents_mongodb import Document, connect
+from runtime.backends.documents_mongodb import Document
 from runtime.backends.ledger_memory import LedgerMemory
 from runtime.backends.ledger_mongodb import LedgerMongodb
 from runtime.errors import OursError
@@ -29,17 +28,8 @@ class TestLedgerMemory(LedgerContract):
         return LedgerMemory()
 
 
-class MongodbContract(LedgerContract):
-    """Give `database`, an empty one, and `url`, its server."""
-
-    @pytest.fixture
-    def database(self) -> Database:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def url(self) -> str:
-        raise NotImplementedError
-
+@pytest.mark.integration
+class TestLedgerMongodb(LedgerContract):
     @pytest.fixture
     async def ledger(self, database: Database) -> Ledger:
         ledger = LedgerMongodb(database)
@@ -47,15 +37,8 @@ class MongodbContract(LedgerContract):
         return ledger
 
     @pytest.fixture
-    async def rivals(
-        self, ledger: Ledger, database: Database, url: str
-    ) -> AsyncIterator[Sequence[Ledger]]:
-        """With connections of their own."""
-        async with AsyncExitStack() as stack:
-            clients = [
-                await stack.enter_async_context(connect(url, timeout_s=20)) for _ in range(4)
-            ]
-            yield [LedgerMongodb(client[database.name]) for client in clients]
+    def rivals(self, ledger: Ledger, rival_databases: Sequence[Database]) -> Sequence[Ledger]:
+        return [LedgerMongodb(each) for each in rival_databases]
 
     async def test_random_steps_do_what_the_model_does(
         self, ledger: Ledger, database: Database
@@ -104,25 +87,3 @@ class MongodbContract(LedgerContract):
         entry = await ledger.read(job.job_id)
         assert entry is not None
         assert entry.state is JobState.RUNNING
-
-
-@pytest.mark.integration
-class TestLedgerEmbedded(MongodbContract):
-    @pytest.fixture
-    def database(self, embedded_database: Database) -> Database:
-        return embedded_database
-
-    @pytest.fixture
-    def url(self, embedded_url: str) -> str:
-        return embedded_url
-
-
-@pytest.mark.integration
-class TestLedgerMongodb(MongodbContract):
-    @pytest.fixture
-    def database(self, mongodb_database: Database) -> Database:
-        return mongodb_database
-
-    @pytest.fixture
-    def url(self, mongodb_url: str) -> str:
-        return mongodb_url
