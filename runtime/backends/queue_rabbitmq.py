@@ -361,7 +361,8 @@ class RabbitMqQueue(Queue):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _in_background(self, work: Coroutine[Any, Any, None], queue: str) -> None:
-        """What needs no worker. Bounded by the prefetch: its message is unacknowledged meanwhile."""
+        """What needs no worker. Bounded by the calls that wait and by the prefetch: messages that it is about
+        are unacknowledged meanwhile."""
         task = asyncio.create_task(self._deal(work, queue), name="rabbitmq background")
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -152,6 +152,22 @@ async def test_an_alarm_breaks_no_worker_that_waits_for_jobs(
         assert (await call).ok
 
 
+async def test_a_job_that_expires_during_an_alarm_ends_and_breaks_no_connection(
+    queue: RabbitMqQueue, rabbitmq: RabbitMq
+) -> None:
+    assert (await answered(queue)).ok
+    await queue.stop_taking()
+    call = asyncio.create_task(queue.call(sample_job(wait_ms=1000)))
+    await until(lambda: queue.waiting == 1)
+    await asyncio.to_thread(lambda: rabbitmq.alarm(on=True))
+    try:
+        assert (await call).kind is OutcomeKind.WORKER_LOST, "nothing is certain now"
+        await asyncio.sleep(FAST["connect_timeout_s"] + 1)  # a request without an answer ends it
+        assert queue._publish_link.lost == 0
+    finally:
+        await asyncio.to_thread(lambda: rabbitmq.alarm(on=False))
+
+
 async def test_a_job_that_nobody_took_is_expired_though_a_worker_ended_in_order(
     queue: RabbitMqQueue, options: RabbitMqOptions
 ) -> None:

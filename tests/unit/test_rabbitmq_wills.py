@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pamqp.commands import Basic
 
 from runtime.backends.rabbitmq import wills
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rabbitmq.topology import DEATHS, WILLS, Topology
 from runtime.backends.rabbitmq.wills import Deaths, LastWill
-from runtime.errors import UnavailableError
+from runtime.errors import OverloadedError, UnavailableError
 from tests.harness.polling import until
 
 TOPOLOGY = Topology(RabbitMqOptions(url="amqp://nowhere"))
@@ -33,7 +34,8 @@ class Broker:
         self.done: list[str] = []
         """What happened, in its order."""
         self.held: Any = None
-        self.down = False
+        self.failure: Exception | None = None
+        self.others_bound = False
         self.tag = 0
 
     async def channel(self, *, confirms: bool) -> Broker:
@@ -46,20 +48,27 @@ class Broker:
 
     async def prefetch(self, count: int) -> None:
         assert count == 1, "a worker takes no other's will"
+        self.done.append("prefetch")
 
     async def consume(self, queue: str, on_message: Any, *, on_cancelled: Any, **_: Any) -> None:
         self.consumer, self.cancel = on_message, on_cancelled
         self.done.append("consume")
 
-    async def publish(self, body: bytes, *, exchange: str, routing_key: str, **_: Any) -> None:
+    async def publish(
+        self, body: bytes, *, exchange: str, routing_key: str, properties: Any
+    ) -> None:
         await asyncio.sleep(0)
-        if self.down or (exchange and routing_key not in self.bound):
-            raise UnavailableError("it cannot be published")
+        if self.failure is not None:
+            raise self.failure
+        if exchange and routing_key not in self.bound:
+            if self.others_bound:
+                return  # confirmed: somebody has it
+            raise UnavailableError("there is no queue for it")
         if self.held is not None or self.consumer is None:
             self.done.append("died")
             return
         self.tag += 1
-        message = SimpleNamespace(channel=self, tag=self.tag, routing_key=routing_key)
+        message = SimpleNamespace(channel=self, tag=self.tag, properties=properties)
         if routing_key == WILLS_QUEUE:
             self.held = message
         self.done.append(f"deliver {self.tag}")
@@ -96,10 +105,10 @@ async def test_a_will_is_held_from_its_delivery_to_the_goodbye() -> None:
     broker = Broker()
     async with written(broker) as will:
         await until(lambda: will.held)
-        assert broker.done == ["consume", "deliver 1"]
+        assert broker.done == ["prefetch", "consume", "deliver 1"]
         will.withdraw()
         will.withdraw()
-        assert broker.done[2:] == ["ack 1"]
+        assert broker.done[3:] == ["ack 1"]
         assert broker.held is None
 
 
@@ -107,8 +116,9 @@ async def test_a_will_is_renewed_and_never_is_one_of_ours_sent() -> None:
     broker = Broker()
     async with written(broker, renew_s=0.001) as will:
         await until(lambda: broker.tag >= 3 and will.held)
-    steps = broker.done[1:6]
-    assert steps == ["deliver 1", "ack 1", "deliver 2", "ack 2", "deliver 3"]
+    steps = broker.done[2:8]
+    assert steps == ["deliver 1", "ack 1", "prefetch", "deliver 2", "ack 2", "prefetch"]
+    assert "died" not in broker.done
 
 
 async def test_while_a_will_is_renewed_it_does_not_count() -> None:
@@ -127,13 +137,24 @@ async def test_while_a_will_is_renewed_it_does_not_count() -> None:
     assert not any(seen)
 
 
+async def test_a_goodbye_in_the_middle_of_a_renewal_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wills, "_TOLD_WITHIN_S", 3600.0)
+    broker = Broker()
+    async with written(broker, renew_s=0.001) as will:
+        await until(lambda: broker.held is not None and not will.held)
+        will.withdraw()
+        assert broker.held is None
+
+
 async def test_what_cannot_be_written_is_tried_again() -> None:
     broker = Broker()
-    broker.down = True
+    broker.failure = OverloadedError("an alarm")
     async with written(broker) as will:
-        await until(lambda: broker.done == ["consume"])
+        await until(lambda: "consume" in broker.done)
         assert not will.held
-        broker.down = False
+        broker.failure = None
         await until(lambda: will.held)
 
 
@@ -145,7 +166,7 @@ async def test_a_deleted_queue_is_made_again() -> None:
         broker.cancel("will")
         assert not will.held
         await until(lambda: will.held)
-    assert broker.done == ["consume", "deliver 1", "repair", "consume", "deliver 2"]
+    assert broker.done[2:] == ["deliver 1", "repair", "consume", "deliver 2"]
 
 
 async def test_a_lost_connection_is_no_will_and_no_goodbye() -> None:
@@ -153,8 +174,9 @@ async def test_a_lost_connection_is_no_will_and_no_goodbye() -> None:
     async with written(broker) as will:
         await until(lambda: will.held)
         broker.closed.set_result(None)
+        assert not will.held
         will.withdraw()
-        assert broker.done[2:] == []
+        assert "ack 1" not in broker.done
         again = Broker()
         will._publisher = again  # type: ignore[assignment]
         await will.open(again)  # type: ignore[arg-type]
@@ -185,7 +207,7 @@ async def test_deaths_are_known_from_the_moment_they_are_told() -> None:
     after = await later()
     assert not await heard(deaths, after)
     await later()
-    broker.consumer(SimpleNamespace(routing_key=DEATHS))
+    broker.consumer(SimpleNamespace(properties=Basic.Properties(message_id="a worker's")))
     assert await heard(deaths, after)
 
 
@@ -198,13 +220,15 @@ async def test_many_who_ask_at_once_share_one_proof() -> None:
     assert broker.tag <= 2
 
 
-async def test_who_was_unbound_believes_in_deaths_and_is_bound_again() -> None:
+@pytest.mark.parametrize("others", [False, True])
+async def test_who_was_unbound_believes_in_deaths_and_is_bound_again(*, others: bool) -> None:
     """The broker does not tell when an exchange or a binding is deleted."""
     broker: Any = Broker()
     deaths = Deaths(TOPOLOGY, broker)
     await deaths.open(broker)
     after = await later()
     broker.bound.clear()
+    broker.others_bound = others
     assert await heard(deaths, after)
     assert DEATHS in broker.bound
     assert await heard(deaths, after), "nobody told meanwhile"
@@ -217,5 +241,29 @@ async def test_who_cannot_hear_of_deaths_believes_in_them() -> None:
     await deaths.open(broker)
     broker.cancel(DEATHS)
     assert await heard(deaths, asyncio.get_running_loop().time() + 3600)
-    broker.down = True
+    broker.failure = UnavailableError("no connection")
     assert await heard(deaths, asyncio.get_running_loop().time())
+
+
+async def test_what_cannot_be_proved_now_is_doubted_and_nothing_else_is_asked() -> None:
+    """During an alarm the connection is not read: a request there would get no answer and end it."""
+    broker: Any = Broker()
+    deaths = Deaths(TOPOLOGY, broker)
+    await deaths.open(broker)
+    broker.failure = OverloadedError("an alarm")
+    asked = len(broker.bound)
+    after = await later()
+    assert await heard(deaths, after)
+    assert len(broker.bound) == asked
+    broker.failure = None
+    assert not await heard(deaths, after), "nobody died: it was only not proved"
+
+
+async def test_the_proofs_of_other_gateways_are_no_deaths() -> None:
+    broker: Any = Broker()
+    deaths = Deaths(TOPOLOGY, broker)
+    await deaths.open(broker)
+    after = await later()
+    proof = Basic.Properties(message_type="proof", message_id="deaths.another/1")
+    broker.consumer(SimpleNamespace(properties=proof))
+    assert not await heard(deaths, after)

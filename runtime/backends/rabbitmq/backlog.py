@@ -7,10 +7,10 @@ import asyncio
 from runtime.backends.amqp.connection import connect
 from runtime.backends.amqp.errors import AmqpError
 from runtime.backends.rabbitmq.options import RabbitMqOptions
-from runtime.backends.rabbitmq.topology import CALLS, DEAD, EXPIRED, Topology
+from runtime.backends.rabbitmq.topology import CALLS, DEAD, EXPIRED, WILLS, Topology
 from runtime.errors import UnavailableError
 
-_OTHERS = (CALLS, EXPIRED, DEAD)
+_OTHERS = (CALLS, EXPIRED, DEAD, WILLS)
 """What is there is no asynchronous job."""
 
 

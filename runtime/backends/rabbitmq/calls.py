@@ -42,7 +42,7 @@ _EXPIRED_PREFETCH = 64
 class _Caller:
     """One caller that waits."""
 
-    __slots__ = ("answer", "began_s", "job", "taken", "timer")
+    __slots__ = ("answer", "began_s", "dropped", "job", "taken", "timer")
 
     def __init__(self, job: Job, answer: asyncio.Future[Outcome], began_s: float) -> None:
         """`began_s`: loop time."""
@@ -50,6 +50,8 @@ class _Caller:
         self.answer = answer
         self.began_s = began_s
         self.taken = False
+        self.dropped = False
+        """By the broker, as far as we know."""
         self.timer: asyncio.TimerHandle | None = None
 
     def settle(self, outcome: Outcome) -> None:
@@ -201,12 +203,14 @@ class Calls:
                 if not caller.taken:
                     caller.taken = True
                     self._forget(caller)
+                caller.dropped = False
                 self._wait(
                     caller,
                     caller.job.limits.timeout_s + self._options.outcome_grace_s,
                     _no_outcome,
                 )
             case Kind.RETURNED:
+                caller.dropped = False
                 if caller.taken:
                     caller.taken = False
                     self._waiting[caller.job.space_id] += 1
@@ -214,6 +218,7 @@ class Calls:
             case Kind.EXPIRED if caller.taken:
                 caller.settle(lost(caller.job, "its worker was lost"))
             case Kind.EXPIRED:
+                caller.dropped = True
                 self._wait(caller, _DEATH_GRACE_S, self._dropped)
             case _:
                 self._counts["malformed"] += 1
@@ -228,11 +233,15 @@ class Calls:
             caller.settle(outcome)
 
     def _dropped(self, caller: _Caller) -> None:
+        self._wait(caller, self._options.publish_timeout_s + _NOTICE_GRACE_S, _no_word)
         self._in_background(self._judge(caller), EXPIRED)
 
     async def _judge(self, caller: _Caller) -> None:
         """The broker dropped its job, and no worker said that it had it."""
-        if await self._deaths.since(caller.began_s):
+        doubtful = await self._deaths.since(caller.began_s)
+        if caller.answer.done() or not caller.dropped:  # there was word of it meanwhile
+            return
+        if doubtful:
             self._counts["doubted"] += 1
             caller.settle(lost(caller.job, "a worker was lost while it waited"))
         else:

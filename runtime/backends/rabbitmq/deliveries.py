@@ -45,7 +45,7 @@ _AGAIN_FIRST_S = 0.5
 _AGAIN_LONGEST_S = 5.0
 
 InBackground = Callable[[Coroutine[Any, Any, None], str], None]
-"""Does something that nobody waits for, with a message of the queue that is named."""
+"""Does something that no worker waits for, about a message of the queue that is named."""
 
 
 class Bench:
@@ -88,6 +88,7 @@ class CallDelivery(Delivery):
         "_bench",
         "_message",
         "_running",
+        "_started",
         "_telling",
         "_told",
         "job",
@@ -103,7 +104,8 @@ class CallDelivery(Delivery):
         self._bench = bench
         self._arrived = bench.clock.monotonic()
         self._running = False
-        """Started, and neither answered nor handed back."""
+        self._started = False
+        """And neither answered nor handed back so far: counted as unsettled."""
         self._told = False
         self._telling: asyncio.TimerHandle | None = None
 
@@ -127,7 +129,7 @@ class CallDelivery(Delivery):
             except AmqpError as error:
                 self._give_up(error)
                 return False
-        self._running = True
+        self._running = self._started = True
         self._bench.unsettled += 1
         return True  # what was told leaves at the end of this turn; the job begins in a later one
 
@@ -140,19 +142,17 @@ class CallDelivery(Delivery):
             self._told = True
             await reply(self._message, Kind.TAKEN)
 
-    def _stop_running(self) -> None:
+    def _tell_no_more(self) -> None:
+        self._running = False
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
-        if self._running:
-            self._running = False
-            self._bench.unsettled -= 1
 
     async def finish(self, outcome: Outcome) -> None:
-        self._stop_running()
+        self._tell_no_more()
         try:
             await reply(self._message, Kind.OUTCOME, encode_outcome(outcome))
-            self._message.channel.ack(self._message)
+            self._acknowledge()
         except AmqpError as error:
             self._give_up(error)
 
@@ -174,7 +174,7 @@ class CallDelivery(Delivery):
 
     async def _put_back(self) -> bool:
         """False: the broker did not take it; it is still ours."""
-        self._stop_running()
+        self._tell_no_more()
         self._measure()
         remaining_ms = self.job.wait_ms - self.waited_ms
         if remaining_ms <= 0:
@@ -197,7 +197,7 @@ class CallDelivery(Delivery):
                     waited_ms=int(self.waited_ms),
                 ),
             )
-            self._message.channel.ack(self._message)
+            self._acknowledge()
         except UnconfirmedError:  # as for a cancellation
             await self.finish(self._unknown())
         except OursError as error:
@@ -207,11 +207,22 @@ class CallDelivery(Delivery):
             self._give_up(error)
         return True
 
+    def _acknowledge(self) -> None:
+        self._message.channel.ack(self._message)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Nobody waits for a word of us any more."""
+        if self._started:
+            self._started = False
+            self._bench.unsettled -= 1
+
     def _unknown(self) -> Outcome:
         return lost(self.job, "its worker stopped, and nobody knows whether another one has it")
 
     def _give_up(self, error: AmqpError) -> None:
         """Another worker tells the caller. A connection that is there but takes nothing is of no use."""
+        self._settle()
         self._bench.lost(self.job, error)
         self._message.channel.abandon(str(error))
 

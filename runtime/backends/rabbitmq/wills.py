@@ -4,8 +4,8 @@ Wills are messages of one queue, which keeps nothing that it cannot deliver at o
 worker takes one, no more, and does not acknowledge it. When its connection ends without a goodbye, the broker
 puts the will back, finds nobody to give it to and sends it to every gateway by dead-lettering: 2 ms later
 (tried on 3.10). The connection is that of the worker's jobs: what gives those to others sends the will as
-well. The queue is declared together with that of the jobs, so in a cluster both are on one node and lose the
-worker at the same time; a policy that spreads classic queues over the nodes must not tear them apart.
+well. In a cluster the queue has to be on the node of the jobs' queue, where both lose a worker at the same
+time: by default it is, because one program declares both.
 
 What it is good for: a worker need not say of every job that it takes it, before it runs (`CallDelivery`).
 When the broker drops a job that nobody took in time, and no worker died since it was published, it never ran.
@@ -24,12 +24,14 @@ from pamqp.commands import Basic
 from runtime.backends.amqp.channel import Channel, Message
 from runtime.backends.amqp.connection import Connection
 from runtime.backends.amqp.errors import AmqpError
-from runtime.backends.rabbitmq.publisher import Publisher
+from runtime.backends.rabbitmq.publisher import Publisher, UnconfirmedError
 from runtime.backends.rabbitmq.topology import DEATHS, WILLS, Topology
-from runtime.errors import OursError
+from runtime.errors import OursError, OverloadedError
 
 _log = structlog.get_logger(__name__)
 
+_PROOF = "proof"
+"""The message type of what a gateway sends itself."""
 _AGAIN_S = 5.0
 """A worker without a will tries again so often."""
 _TOLD_WITHIN_S = 0.1
@@ -59,12 +61,14 @@ class LastWill:
         self._channel: Channel | None = None
         self._consuming = False
         self._message: Message | None = None
+        self._renewing = False
         self._change = asyncio.Event()
 
     @property
     def held(self) -> bool:
         """The broker tells the gateways when this worker dies now."""
-        return self._message is not None
+        message = self._message
+        return message is not None and not self._renewing and not message.channel.closed.done()
 
     async def open(self, connection: Connection) -> Channel:
         """Of a new connection. Raises AmqpError. The will is held a moment later."""
@@ -106,10 +110,18 @@ class LastWill:
         if not self._consuming:
             await self._repair()
             await self._consume(channel)
-        before, self._message = self._message, None
-        if before is not None:
-            await asyncio.sleep(self._quiet_s)  # what began under the old one is told or over
-            channel.ack(before)
+        if self._message is not None:
+            self._renewing = True
+            try:
+                await asyncio.sleep(self._quiet_s)  # what began under the old one is told or over
+            finally:
+                self._renewing = False
+            self.withdraw()
+            await channel.prefetch(
+                1
+            )  # answered: the broker knows that there is room for the new one
+        if channel is not self._channel or channel.closed.done():
+            return
         await self._publisher.publish(
             b"",
             exchange="",
@@ -144,20 +156,23 @@ class Deaths:
         self._topology = topology
         self._publisher = publisher
         self._channel: Channel | None = None
-        self._own_key = ""
-        """Of our queue alone: for the proof that it is still bound."""
+        self._queue = ""
         self._last_s = -math.inf
-        self._proved_s = -math.inf
+        self._proofs = 0
+        """Sent so far."""
+        self._seen = 0
+        """The last one that came back."""
+        self._proof: tuple[float, bool] = (-math.inf, False)
+        """When the last one was begun, and whether it came back."""
         self._proving = asyncio.Lock()
 
     async def open(self, channel: Channel) -> None:
         """Of a new connection. Raises AmqpError."""
-        self._own_key = f"{DEATHS}.{uuid.uuid4().hex}"
-        queue = self._topology.queue(self._own_key)
-        await channel.declare(queue, durable=False, exclusive=True, arguments={})
+        self._queue = self._topology.queue(f"{DEATHS}.{uuid.uuid4().hex}")
+        await channel.declare(self._queue, durable=False, exclusive=True, arguments={})
         await self._bind(channel)
         await channel.consume(
-            queue, self._on_message, tag=DEATHS, on_cancelled=self._on_cancelled, no_ack=True
+            self._queue, self._on_message, tag=DEATHS, on_cancelled=self._on_cancelled, no_ack=True
         )
         self._channel = channel
         self._last_s = asyncio.get_running_loop().time()  # somebody may have died before
@@ -169,27 +184,36 @@ class Deaths:
         now = asyncio.get_running_loop().time
         asked_s = now()
         async with self._proving:
-            if self._proved_s < asked_s:  # else by somebody who asked at the same time
-                began_s = now()
-                if not await self._prove():
-                    return True
-                self._proved_s = began_s
-        return self._last_s >= moment_s
+            if self._proof[0] < asked_s:  # else by somebody who asked at the same time
+                self._proof = (now(), await self._prove())
+        return not self._proof[1] or self._last_s >= moment_s
 
     async def _prove(self) -> bool:
-        """When it is confirmed that the message is in our queue, everything before it has come here."""
+        """Our own message under the key of deaths comes back before it is confirmed, and after every death
+        that was told before."""
+        self._proofs += 1
         try:
             await self._publisher.publish(
                 b"",
                 exchange=self._topology.exchange,
-                routing_key=self._own_key,
-                properties=Basic.Properties(delivery_mode=1, message_id=self._own_key),
+                routing_key=DEATHS,
+                properties=Basic.Properties(
+                    delivery_mode=1,
+                    message_type=_PROOF,
+                    message_id=f"{self._queue}/{self._proofs}",
+                ),
             )
+        except (OverloadedError, UnconfirmedError) as error:  # it may be bound well
+            _log.warning("deaths_not_proved", reason=error.message)
+            return False
         except OursError as error:
             _log.warning("deaths_not_told", reason=error.message)
-            await self._bind_again()
-            return False
-        return True
+        else:
+            if self._seen == self._proofs:
+                return True
+            _log.warning("deaths_not_told", reason="the binding was deleted")
+        await self._bind_again()
+        return False
 
     async def _bind_again(self) -> None:
         if self._channel is None or self._channel.closed.done():
@@ -201,13 +225,13 @@ class Deaths:
         self._last_s = max(self._last_s, asyncio.get_running_loop().time())
 
     async def _bind(self, channel: Channel) -> None:
-        queue = self._topology.queue(self._own_key)
-        for key in (DEATHS, self._own_key):
-            await channel.bind(queue, exchange=self._topology.exchange, routing_key=key)
+        await channel.bind(self._queue, exchange=self._topology.exchange, routing_key=DEATHS)
 
     def _on_message(self, message: Message) -> None:
-        if message.routing_key == DEATHS:
+        if message.properties.message_type != _PROOF:
             self._last_s = asyncio.get_running_loop().time()
+        elif message.properties.message_id == f"{self._queue}/{self._proofs}":
+            self._seen = self._proofs
 
     def _on_cancelled(self, _tag: str) -> None:
         """The queue was deleted: nobody tells us any more, before the next connection."""
