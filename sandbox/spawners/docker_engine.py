@@ -219,18 +219,37 @@ class DockerEngine:
     def _build_image(
         self, context: Callable[[], BinaryIO], tag: str, arguments: Mapping[str, str]
     ) -> None:
+        """Twice, if need be: whoever removes old images meanwhile may take a layer out of the engine's cache
+        that the first try builds on."""
+        error = self._try_build(context, tag, arguments)
+        if error is not None:
+            error = self._try_build(context, tag, arguments, nocache=True)
+        if error is not None:
+            raise SandboxError(f"the image {tag} cannot be built: {error}.")
+
+    def _try_build(
+        self,
+        context: Callable[[], BinaryIO],
+        tag: str,
+        arguments: Mapping[str, str],
+        *,
+        nocache: bool = False,
+    ) -> str | None:
+        """What the engine says is wrong; None when the image is there."""
         with context() as file:
             for line in self._client().build(
                 fileobj=file,
                 custom_context=True,
                 tag=tag,
                 buildargs=dict(arguments),
+                nocache=nocache,
                 rm=True,
                 forcerm=True,
                 decode=True,
             ):
                 if "error" in line:
-                    raise SandboxError(f"the image {tag} cannot be built: {line['error']}.")
+                    return str(line["error"])
+        return None
 
     def _remove_old_images(self, current: frozenset[str]) -> Sequence[str]:
         client = self._client()
