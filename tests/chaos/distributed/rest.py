@@ -27,8 +27,12 @@ class Rest:
         self._tally = tally
         self._ledger = ledger
         self._amqp = amqp
-        listed = cluster.broker.control("list_queues", "name").split()
-        self._queues = [name for name in listed if name.startswith(f"{cluster.prefix}.")]
+        listed = cluster.broker.control("list_queues", "name", "exclusive").split()
+        self._queues = [
+            name
+            for name, exclusive in zip(listed[::2], listed[1::2], strict=True)
+            if name.startswith(f"{cluster.prefix}.") and exclusive == "false"
+        ]
         assert f"{cluster.prefix}.calls" in self._queues
         self._kept = {f"{cluster.prefix}.{name}" for name in _KEPT}
         self._consumers: dict[str, int] = {}
