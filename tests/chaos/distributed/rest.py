@@ -27,12 +27,9 @@ class Rest:
         self._tally = tally
         self._ledger = ledger
         self._amqp = amqp
-        listed = cluster.broker.control("list_queues", "name", "exclusive").split()
-        self._queues = [
-            name
-            for name, exclusive in zip(listed[::2], listed[1::2], strict=True)
-            if name.startswith(f"{cluster.prefix}.") and exclusive == "false"
-        ]
+        listed = cluster.broker.control("list_queues", "name", "exclusive").splitlines()
+        lasting = [line.split()[0] for line in listed if line.split()[1:] == ["false"]]
+        self._queues = [name for name in lasting if name.startswith(f"{cluster.prefix}.")]
         assert f"{cluster.prefix}.calls" in self._queues
         self._kept = {f"{cluster.prefix}.{name}" for name in _KEPT}
         self._consumers: dict[str, int] = {}
