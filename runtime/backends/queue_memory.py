@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 
 from runtime.backends.queue_memory_async import SPACES_SHARE, AsyncLine
 from runtime.errors import OverloadedError, UnavailableError
+from runtime.jobs.endings import expired_call
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery, Queue
-from sandbox.api import Fault, OutcomeKind
 
 
 class MemoryDelivery(Delivery):
@@ -254,15 +254,4 @@ class MemoryQueue(Queue):
         self._expire_now(delivery)
 
     def _expire_now(self, delivery: MemoryDelivery) -> None:
-        job = delivery.job
-        delivery.settle(
-            Outcome(
-                request_id=job.request_id,
-                kind=OutcomeKind.EXPIRED,
-                fault=Fault(
-                    name="Expired",
-                    message=f"{job.function} waited {job.wait_ms} ms for a free slot and was not run;"
-                    " try again later",
-                ),
-            )
-        )
+        delivery.settle(expired_call(delivery.job))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.messages import AsyncTerms, Attempt, Job, JobState, LedgerEntry, Outcome
+from runtime.messages import AsyncTerms, Attempt, Bill, Job, JobState, LedgerEntry, Outcome
 from sandbox.api import Blame, Fault, OutcomeKind
 
 _JITTER = 0.2
@@ -94,6 +94,22 @@ def lost_outcome(last: Attempt) -> Outcome:
 def stopped_outcome(request_id: str) -> Outcome:
     """Of a run whose worker stopped without waiting for it."""
     return Outcome(request_id=request_id, kind=OutcomeKind.WORKER_LOST, fault=WORKER_STOPPED)
+
+
+def expired_call(job: Job) -> Outcome:
+    """Of a synchronous job that nobody took in time."""
+    fault = Fault(
+        name="Expired",
+        message=f"{job.function} waited {job.wait_ms} ms for a free slot and was not run; try again later"
+        " (is a worker there? /readyz and `yunhan doctor` say so)",
+        code="Expired",
+    )
+    return Outcome(
+        request_id=job.request_id,
+        kind=OutcomeKind.EXPIRED,
+        fault=fault,
+        bill=Bill(queue_ms=float(job.wait_ms)),
+    )
 
 
 def expired_outcome(job: Job, now_ms: int) -> Outcome:

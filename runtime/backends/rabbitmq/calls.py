@@ -19,7 +19,6 @@ from runtime.backends.rabbitmq.messages import (
     REPLY_TO,
     Kind,
     call_properties,
-    expired,
     lost,
     reply,
 )
@@ -29,6 +28,7 @@ from runtime.backends.rabbitmq.topology import CALLS, EXPIRED, Topology
 from runtime.backends.rabbitmq.wills import Deaths
 from runtime.errors import MalformedMessageError, OverloadedError, UnavailableError
 from runtime.job_codec import decode_outcome, encode_job
+from runtime.jobs.endings import expired_call
 from runtime.messages import Job, Outcome
 from runtime.ports import Clock
 
@@ -245,7 +245,7 @@ class Calls:
             self._counts["doubted"] += 1
             caller.settle(lost(caller.job, "a worker was lost while it waited"))
         else:
-            caller.settle(expired(caller.job))
+            caller.settle(expired_call(caller.job))
 
     async def _tell_expired(self, message: Message) -> None:
         """The broker dropped a job, of whichever gateway; its caller is told by direct reply-to. Raises

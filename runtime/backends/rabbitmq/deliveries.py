@@ -24,7 +24,6 @@ from runtime.backends.amqp.errors import AmqpError
 from runtime.backends.rabbitmq.messages import (
     Kind,
     call_properties,
-    expired,
     job_properties,
     lost,
     number,
@@ -36,6 +35,7 @@ from runtime.backends.rabbitmq.topology import CALLS, LOST, LOST_DELAY, Topology
 from runtime.backends.rabbitmq.wills import LastWill
 from runtime.errors import OursError
 from runtime.job_codec import encode_job, encode_outcome
+from runtime.jobs.endings import expired_call
 from runtime.messages import Job, Outcome
 from runtime.ports import AsyncDelivery, Clock, Delivery
 
@@ -116,7 +116,7 @@ class CallDelivery(Delivery):
         When this is cancelled, the delivery is still whole."""
         self._measure()
         if self.waited_ms >= self.job.wait_ms:
-            await self.finish(expired(self.job))
+            await self.finish(expired_call(self.job))
             return False
         channel = self._message.channel
         if self._bench.will.held and not channel.closed.done():
@@ -178,7 +178,7 @@ class CallDelivery(Delivery):
         self._measure()
         remaining_ms = self.job.wait_ms - self.waited_ms
         if remaining_ms <= 0:
-            await self.finish(expired(self.job))
+            await self.finish(expired_call(self.job))
             return True
         properties = self._message.properties
         try:

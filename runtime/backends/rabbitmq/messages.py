@@ -108,24 +108,9 @@ def waited_ms(message: Message, wait_ms: int, *, held_ms: float, now_ms: int) ->
     return max(known, told) if told <= wait_ms + _CLOCK_SLACK_MS else known
 
 
-def expired(job: Job) -> Outcome:
-    """Nobody took it in time."""
-    return _not_run(
-        job,
-        OutcomeKind.EXPIRED,
-        "Expired",
-        f"{job.function} waited {job.wait_ms} ms for a free slot and was not run; try again later",
-    )
-
-
 def lost(job: Job, why: str) -> Outcome:
     """It may have run; nobody knows how it ended."""
-    return _not_run(
-        job, OutcomeKind.WORKER_LOST, "WorkerLost", f"{job.function} may have run: {why}"
+    fault = Fault(
+        name="WorkerLost", message=f"{job.function} may have run: {why}", code="WorkerLost"
     )
-
-
-def _not_run(job: Job, kind: OutcomeKind, name: str, text: str) -> Outcome:
-    return Outcome(
-        request_id=job.request_id, kind=kind, fault=Fault(name=name, message=text, code=name)
-    )
+    return Outcome(request_id=job.request_id, kind=OutcomeKind.WORKER_LOST, fault=fault)
