@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runtime.backends.rabbitmq.topology import Topology
+from runtime.ports import Queue
 from runtime.testing.async_queue import AsyncQueueContract
 from runtime.testing.queue import QueueContract, QueueFactory
 from tests.harness.rabbitmq import RabbitMq
