@@ -2,9 +2,9 @@
 
 Documents carry the names of the dataclass fields; the id is `_id`. Reading is tolerant, so that two
 versions of the program can share a database: unknown fields are ignored, missing ones take the default.
-A missing field without a default, an unknown status or mode, a setting of HTTP triggers, egress or
-asynchronous jobs or a sealed environment of another kind than ours is an error: guessing could open what is
-closed.
+A missing field without a default, an unknown status, mode or policy, a setting of HTTP triggers, egress,
+the database or asynchronous jobs or a sealed environment of another kind than ours is an error: guessing
+could open what is closed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from typing import Any, get_type_hints
 from runtime.errors import OursError
 from runtime.messages import (
     AsyncConfig,
+    CollectionPolicy,
+    DatabaseConfig,
     Deployment,
     DeploymentStatus,
     EgressConfig,
     EgressMode,
     Function,
     HttpTriggerConfig,
+    PolicyName,
     Space,
     SpaceStatus,
 )
@@ -48,6 +51,7 @@ def space_to_document(space: Space) -> Document:
         for function in space.functions.values()
     ]
     document["egress"] = _egress_to_document(space.egress)
+    document["database"] = _database_to_document(space.database)
     document["http_triggers"] = asdict(space.http_triggers)
     if not space.http_triggers.custom_domain:
         del document["http_triggers"]["custom_domain"]
@@ -71,6 +75,8 @@ def space_from_document(document: Mapping[str, Any]) -> Space:
             known["http_triggers"] = _http_triggers(known["http_triggers"])
         if "egress" in known:
             known["egress"] = _egress(known["egress"])
+        if "database" in known:
+            known["database"] = _database(known["database"])
         return Space(**known)
     except (TypeError, ValueError) as error:
         raise _unreadable("space", document, error) from error
@@ -200,6 +206,35 @@ def _egress(stored: object) -> EgressConfig:
     if not isinstance(allow, list | tuple) or not all(isinstance(rule, str) for rule in allow):
         raise TypeError("egress.allow is no list of texts")
     return EgressConfig(**{**known, "allow": tuple(allow)})
+
+
+def _database_to_document(database: DatabaseConfig) -> Document:
+    """`policies` is a list, as functions are."""
+    return {
+        "policies": [
+            {"collection": collection, "name": policy.name.value, "text": policy.text}
+            for collection, policy in database.policies.items()
+        ]
+    }
+
+
+def _database(stored: object) -> DatabaseConfig:
+    """Raises TypeError, and ValueError for a policy that is not ours."""
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"database is of kind {type(stored).__name__}")
+    listed = stored.get("policies", ())
+    if not isinstance(listed, list | tuple):
+        raise TypeError("database.policies is no list")
+    return DatabaseConfig(policies=dict(_policy(each) for each in listed))
+
+
+def _policy(stored: object) -> tuple[str, CollectionPolicy]:
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"a database policy is of kind {type(stored).__name__}")
+    collection, name, text = (stored.get(key) for key in ("collection", "name", "text"))
+    if not (isinstance(collection, str) and isinstance(text, str)):
+        raise TypeError("a database policy has no collection or no text")
+    return collection, CollectionPolicy(name=PolicyName(str(name)), text=text)
 
 
 def _asynchronous(stored: object) -> AsyncConfig:

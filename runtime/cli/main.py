@@ -17,6 +17,7 @@ _COMMANDS = {
     "deploy": "runtime.cli.deploy:deploy",
     "function": "runtime.cli.function:function",
     "egress": "runtime.cli.egress:egress",
+    "db": "runtime.cli.db:db",
     "trigger": "runtime.cli.trigger:trigger",
     "timer": "runtime.cli.timer:timer",
     "invoke": "runtime.cli.invoke:invoke",

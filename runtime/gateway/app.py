@@ -12,6 +12,7 @@ from runtime.gateway.connections import request_began
 from runtime.gateway.framing import ends_connection, speaks
 from runtime.gateway.health import HealthApi, add_health_routes
 from runtime.gateway.request_id import HEADER, request_id_of
+from runtime.gateway.server_api import ServerApi
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.services import envelope
 from runtime.trigger.addresses import PATH_FORM
@@ -21,6 +22,7 @@ from runtime.trigger.paths import PATH_PREFIX
 def make_app(
     *,
     client: ClientApi,
+    server: ServerApi,
     management: Handler,
     upload: Handler,
     download: Handler,
@@ -31,9 +33,10 @@ def make_app(
     before any route."""
     app = web.Application(middlewares=[_triggers_first(triggers), _json_errors])
     app.on_response_prepare.append(_own_headers(health))
-    app.router.add_post("/client", client.handle)
-    # An endpoint with a trailing slash gives this path: the SDK only joins texts (client protocol §1).
-    app.router.add_post("//client", client.handle)
+    for path, handler in (("/client", client.handle), ("/server", server.handle)):
+        app.router.add_post(path, handler)
+        # An endpoint with a trailing slash gives this: the SDKs only join texts (client protocol §1).
+        app.router.add_post(f"/{path}", handler)
     app.router.add_get("/", management)
     app.router.add_post("/", management)
     app.router.add_put("/oss/deployments/{deployment_id}.zip", upload)

@@ -97,6 +97,38 @@ class HttpTriggerConfig:
     response_max_bytes: int | None = None
 
 
+class PolicyName(StrEnum):
+    """Kinds of access rules of a collection (spec: management API §5)."""
+
+    PUBLICREAD = "PUBLICREAD"
+    """Everybody reads, owners write."""
+    PRIVATE = "PRIVATE"
+    """Owners read and write."""
+    ADMINWRITEONLY = "ADMINWRITEONLY"
+    """Everybody reads; only functions and the management side write."""
+    ADMINREADWRITEONLY = "ADMINREADWRITEONLY"
+    """Only functions and the management side read and write."""
+    EXTENDED = "EXTENDED"
+    """A text of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionPolicy:
+    """The access rule of one collection. `text` is JSON (`runtime.documents.rule_text`), of EXTENDED
+    exactly as its author wrote it."""
+
+    name: PolicyName
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseConfig:
+    """What a space says about its database. Collections without a policy have that of the collection `*`;
+    without that, clients are refused."""
+
+    policies: Mapping[str, CollectionPolicy] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
     """A tenant with all its functions: the one aggregate of the control plane.
@@ -119,6 +151,7 @@ class Space:
     functions: Mapping[str, Function] = field(default_factory=dict)
     http_triggers: HttpTriggerConfig = field(default_factory=HttpTriggerConfig)
     egress: EgressConfig = EGRESS_INHERITED
+    database: DatabaseConfig = field(default_factory=DatabaseConfig)
 
 
 class DeploymentStatus(StrEnum):

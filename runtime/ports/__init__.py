@@ -8,10 +8,12 @@ A port's rules are written as a contract suite in `runtime/testing`, which every
 
 from runtime.ports.clock import Clock, Sleep, SystemClock
 from runtime.ports.control import ControlStore, CustomDomain, Timer, TimerKey, TokenKey
+from runtime.ports.documents import DocumentTransaction, SpaceDocuments
 from runtime.ports.files import FileStore
 from runtime.ports.http import HttpClient, HttpRequest, HttpResponse, HttpTraffic
 from runtime.ports.intake import Intake, IntakeDelivery, IntakeMessage
 from runtime.ports.ledger import Claim, Ledger, LedgerQuery, NotClaimed, Quota
+from runtime.ports.peers import NobodyThereError, PeerHandler, Peers
 from runtime.ports.queue import AsyncDelivery, Delivery, Queue
 from runtime.ports.records import RecordQuery, RecordSink, RecordStore
 from runtime.ports.timers import LeaseMark, LeaseStore, TimerState, TimerStore
@@ -24,6 +26,7 @@ __all__ = [
     "ControlStore",
     "CustomDomain",
     "Delivery",
+    "DocumentTransaction",
     "FileStore",
     "HttpClient",
     "HttpRequest",
@@ -36,13 +39,17 @@ __all__ = [
     "LeaseStore",
     "Ledger",
     "LedgerQuery",
+    "NobodyThereError",
     "NotClaimed",
+    "PeerHandler",
+    "Peers",
     "Queue",
     "Quota",
     "RecordQuery",
     "RecordSink",
     "RecordStore",
     "Sleep",
+    "SpaceDocuments",
     "SystemClock",
     "Timer",
     "TimerKey",

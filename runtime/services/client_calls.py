@@ -1,4 +1,4 @@
-"""What a mini program client may call: authorize, then invoke (client protocol §5)."""
+"""What a mini program client may call: authorize, then invoke and the database (client protocol §5)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import orjson
 
 from runtime.errors import InvalidParameterError
 from runtime.ids import new_user_id
-from runtime.messages import Principal
+from runtime.messages import Principal, Source
 from runtime.services import envelope, methods
 from runtime.services.directory import SpaceView
+from runtime.services.documents import DocumentService
 from runtime.services.invoke import EndUser, InvokeService
 from runtime.services.tokens import TokenService
 
@@ -33,8 +34,11 @@ class ClientCall:
 class ClientCalls:
     """Answers client calls with the JSON text of an envelope."""
 
-    def __init__(self, *, tokens: TokenService, invoker: InvokeService) -> None:
+    def __init__(
+        self, *, tokens: TokenService, invoker: InvokeService, documents: DocumentService
+    ) -> None:
         self._tokens = tokens
+        self._documents = documents
         self._invoker = invoker
 
     async def answer(self, call: ClientCall) -> bytes:
@@ -44,6 +48,8 @@ class ClientCalls:
             principal = self._tokens.verify(call.space.space_id, call.token or "")
         if call.method == methods.INVOKE:
             return await self._invoke(call, principal)
+        if call.method == methods.DATABASE:
+            return await self._database(call, principal)
         if call.method == methods.ANONYMOUS_AUTHORIZE:
             return self._authorize_anonymous(call)
         raise methods.unserved(call.method)
@@ -52,9 +58,21 @@ class ClientCalls:
         wanted = methods.parse_invoke(methods.parse_params(call.params))
         user = EndUser(principal=principal, client_ip=call.client_ip, user_agent=call.user_agent)
         outcome = await self._invoker.invoke_for(
-            user, call.space, wanted.function, wanted.args, request_id=call.request_id
+            user,
+            call.space,
+            wanted.function,
+            wanted.args,
+            source=Source.CLIENT,
+            request_id=call.request_id,
         )
         return envelope.of_outcome(outcome)
+
+    async def _database(self, call: ClientCall, principal: Principal) -> bytes:
+        params = methods.parse_params(call.params)
+        data = await self._documents.for_client(
+            call.space.space_id, call.space.rules, principal.user_id, params
+        )
+        return envelope.success(data, request_id=call.request_id)
 
     def _authorize_anonymous(self, call: ClientCall) -> bytes:
         """A new random user each time; no record is kept. uniCloud sends no clientIdentifier."""

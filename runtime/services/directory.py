@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from runtime.documents.rules import Rules
 from runtime.errors import YunhanError
 from runtime.messages import (
     EGRESS_INHERITED,
@@ -32,6 +33,7 @@ from runtime.services.space_keys import client_secret_context
 _log = structlog.get_logger(__name__)
 
 _SPACE_ID_MAX = 64
+NO_RULES = Rules.of({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class SpaceView:
     trigger_paths: Mapping[str, str]
     """The function of each trigger path."""
     egress: EgressConfig = EGRESS_INHERITED
+    rules: Rules = NO_RULES
+    """Access to its database by clients."""
     revision: int
 
 
@@ -200,5 +204,6 @@ class SpaceDirectory:
                 if function.http_path
             },
             egress=space.egress,
+            rules=Rules.of(space.database.policies),
             revision=space.revision,
         )

@@ -1,4 +1,5 @@
-"""What a running function may call through `ctx.mpserverless`: other functions and HTTP by the worker.
+"""What a running function may call through `ctx.mpserverless`: other functions, the database and HTTP by the
+worker.
 
 The channel is the identity: the job that runs in the sandbox says which space and which user this is,
 nothing that the sandbox sends does (design decision 4). A child runs on the same worker in a free slot or
@@ -20,6 +21,7 @@ from runtime.ports import HttpTraffic
 from runtime.services import envelope, methods
 from runtime.services.async_calls import AsyncCalls, require_depth
 from runtime.services.directory import SpaceDirectory
+from runtime.services.documents import DocumentService
 from runtime.services.http_proxy import HttpProxy
 from runtime.services.invoke import JobFactory
 from runtime.services.sdk_errors import told_to_strangers
@@ -42,8 +44,10 @@ class FunctionCalls:
         http: HttpProxy,
         depth_max: int,
         async_calls: AsyncCalls,
+        documents: DocumentService,
     ) -> None:
         self._directory = directory
+        self._documents = documents
         self._jobs = jobs
         self._http = http
         self._depth_max = depth_max
@@ -74,6 +78,13 @@ class FunctionCalls:
             if method == methods.HTTP_REQUEST:
                 answer = await self._http.request(
                     job.space_id, methods.parse_params(params), traffic, egress=job.egress
+                )
+                return envelope.success(answer, request_id=request_id)
+            if method == methods.DATABASE:
+                answer = await self._documents.trusted(
+                    job.space_id,
+                    methods.parse_params(params),
+                    user_id=job.principal.user_id if user_id is None else user_id,
                 )
                 return envelope.success(answer, request_id=request_id)
             error = methods.unserved(method)

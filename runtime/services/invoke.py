@@ -158,14 +158,21 @@ class InvokeService:
         return await self._call(job)
 
     async def invoke_for(
-        self, user: EndUser, space: SpaceView, function: str, args: bytes, *, request_id: str
+        self,
+        user: EndUser,
+        space: SpaceView,
+        function: str,
+        args: bytes,
+        *,
+        source: Source,
+        request_id: str,
     ) -> Outcome:
-        """A call by a client. Raises YunhanError when it was not run."""
+        """A call by a client, or by a backend for a user. Raises YunhanError when it was not run."""
         job = self._jobs.make(
             space,
             function,
             args,
-            source=Source.CLIENT,
+            source=source,
             request_id=request_id,
             principal=user.principal,
             client_ip=user.client_ip,

@@ -18,6 +18,8 @@ ANONYMOUS_AUTHORIZE = "serverless.auth.user.anonymousAuthorize"
 AUTHORIZE = "serverless.auth.user.authorize"
 INVOKE = "serverless.function.runtime.invoke"
 HTTP_REQUEST = "serverless.http.proxy.request"
+GET_PROFILE = "serverless.auth.user.getProfileInfo"
+DATABASE = "serverless.db.default.execute"
 
 WITHOUT_TOKEN = frozenset({ANONYMOUS_AUTHORIZE, AUTHORIZE})
 """Methods that a client calls before it has a token."""
@@ -25,8 +27,8 @@ WITHOUT_TOKEN = frozenset({ANONYMOUS_AUTHORIZE, AUTHORIZE})
 NOT_YET = frozenset(
     {
         AUTHORIZE,
-        "serverless.auth.user.getProfileInfo",
-        "serverless.db.default.execute",
+        GET_PROFILE,
+        HTTP_REQUEST,
         "serverless.file.resource.generateProximalSign",
         "serverless.file.resource.report",
         "serverless.file.resource.info",
@@ -35,7 +37,7 @@ NOT_YET = frozenset(
         "inner.method.billing.report",
     }
 )
-"""Methods that the SDKs send and this version does not serve."""
+"""Methods that the SDKs send and this version does not serve, or not to every caller."""
 
 
 _KINDS = (
@@ -68,7 +70,7 @@ class InvokeParams:
     function: str
     args: bytes
     asynchronous: bool = False
-    """Only functions may ask for that: calls of clients are synchronous whatever it says."""
+    """Only functions may ask for that: calls from outside are synchronous whatever it says."""
     idempotency_key: str | None = None
 
 

@@ -11,7 +11,7 @@ from runtime.errors import CallerError, UnavailableError
 from runtime.ids import new_space_id
 from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
 from runtime.messages import Space, SpaceStatus
-from runtime.ports import Clock, ControlStore, Ledger, RecordStore
+from runtime.ports import Clock, ControlStore, Ledger, RecordStore, SpaceDocuments
 from runtime.sealing import SecretBox
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.naming import check_desc, check_space_name
@@ -34,6 +34,7 @@ class SpaceService:
         self,
         *,
         control: ControlStore,
+        documents: SpaceDocuments,
         records: RecordStore,
         ledger: Ledger,
         blobs: CodeBlobs,
@@ -45,6 +46,7 @@ class SpaceService:
     ) -> None:
         self._job_files = job_files
         self._control = control
+        self._documents = documents
         self._records = records
         self._ledger = ledger
         self._blobs = blobs
@@ -118,6 +120,7 @@ class SpaceService:
         later sees that the space is gone (`DeploymentService.create`).
         """
         await self.update(space_id, status=SpaceStatus.PAUSED)
+        await self._documents.drop_space(space_id)
         await self._records.delete_space(space_id)
         await self._ledger.delete_space(space_id)
         await self._job_files.remove_space(space_id)

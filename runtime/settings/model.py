@@ -12,6 +12,7 @@ from runtime.settings.addresses import AddressSettings
 from runtime.settings.async_jobs import AsyncJobSettings
 from runtime.settings.async_work import AsyncWorkSettings
 from runtime.settings.connections import ConnectionSettings
+from runtime.settings.database import DatabaseSettings
 from runtime.settings.docker import DockerSettings
 from runtime.settings.documents import DocumentSettings
 from runtime.settings.egress import EgressSettings
@@ -49,6 +50,7 @@ class Settings(
     TriggerSettings,
     TimerSettings,
     DocumentSettings,
+    DatabaseSettings,
     FileSettings,
     QueueSettings,
     IntakeSettings,

@@ -32,7 +32,10 @@ class ProductSettings(SettingGroup):
     args_max_bytes: int = setting(1 * MIB, "bytes", "arguments of one call", ge=1)
     result_max_bytes: int = setting(6 * MIB, "bytes", "result of one call", ge=1)
     body_max_bytes: int = setting(
-        3 * MIB, "bytes", "HTTP body of /client; arguments in it are escaped twice", ge=1
+        3 * MIB,
+        "bytes",
+        "HTTP body of /client and /server; arguments in it are escaped twice",
+        ge=1,
     )
     management_body_max_bytes: int = setting(
         8 * MIB, "bytes", "HTTP body of a management request", ge=1

@@ -19,6 +19,7 @@ from runtime.backends.intake_rabbitmq import RabbitMqIntake
 from runtime.backends.lease_mongodb import LeasesMongodb
 from runtime.backends.ledger.clock import LedgerClock
 from runtime.backends.ledger_mongodb import LedgerMongodb
+from runtime.backends.peers_rabbitmq import RabbitMqPeers
 from runtime.backends.queue_memory import MemoryQueue
 from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
 from runtime.backends.queue_rabbitmq import RabbitMqQueue, counts_of
@@ -26,6 +27,7 @@ from runtime.backends.rabbitmq.intake_topology import IntakeOptions
 from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.records_mongodb import RecordsMongodb
 from runtime.backends.roster_mongodb import RosterMongodb
+from runtime.backends.space_documents_mongodb import SpaceDocumentsMongodb
 from runtime.backends.timers_mongodb import TimersMongodb
 from runtime.data_dir import DataDir
 from runtime.errors import UnavailableError
@@ -37,8 +39,10 @@ from runtime.ports import (
     Intake,
     LeaseStore,
     Ledger,
+    Peers,
     Queue,
     RecordStore,
+    SpaceDocuments,
     TimerStore,
     WorkerRoster,
 )
@@ -49,6 +53,7 @@ from sandbox.api import Spawner
 
 _log = structlog.get_logger(__name__)
 
+_SPACES_PREFIX = "yunhan_"
 _CONTROL_DATABASE = "yunhan_control"
 _JOBS_DATABASE = "yunhan_jobs"
 _RECORDS_DATABASE = "yunhan_logs"
@@ -59,6 +64,7 @@ class Adapters:
     """One adapter for each port that gateways and workers share."""
 
     control: ControlStore
+    documents: SpaceDocuments
     records: RecordStore
     files: FileStore
     ledger: Ledger
@@ -68,6 +74,8 @@ class Adapters:
     leases: LeaseStore
     timers: TimerStore
     queue: Queue
+    peers: Peers | None
+    """Other processes of the installation; None: this is the only one."""
     documents_problem: Callable[[], Awaitable[str | None]]
     """What is wrong with the document database now; None when it answers."""
     queue_counts: Callable[[], Mapping[str, int]]
@@ -124,6 +132,7 @@ async def open_adapters(
 
     return Adapters(
         control=control,
+        documents=SpaceDocumentsMongodb(data, prefix=_SPACES_PREFIX),
         records=records,
         files=open_file_store(
             settings.files_url, data_dir.files, secret_file=settings.files_secret_file
@@ -134,6 +143,7 @@ async def open_adapters(
         leases=LeasesMongodb(data[_CONTROL_DATABASE]),
         timers=timers,
         queue=queue,
+        peers=_choose_peers(settings),
         documents_problem=documents_problem,
         queue_counts=lambda: counts_of(queue),
         background={"follow the database's clock": job_clock.run, **background},
@@ -174,6 +184,12 @@ def _choose_queue(settings: Settings, ledger: Ledger, clock: Clock, job_clock: C
         f"YUNHAN_QUEUE_URL={scheme}: is no queue; use memory:, amqp://user@host/vhost or"
         " amqps://user@host/vhost"
     )
+
+
+def _choose_peers(settings: Settings) -> Peers | None:
+    if settings.queue_url == "memory:":
+        return None
+    return RabbitMqPeers(RabbitMqOptions.from_settings(settings))
 
 
 async def _open_documents(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from runtime.data_dir import DataDir
+from runtime.documents.transactions import Transactions
 from runtime.gateway.health import Check
 from runtime.job_ids import PURPOSE as JOB_IDS_PURPOSE
 from runtime.job_ids import JobIds
@@ -20,13 +22,15 @@ from runtime.ports import Clock, RecordSink, SystemClock
 from runtime.sealing import SecretBox
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.directory import SpaceDirectory
+from runtime.services.documents import DocumentService
 from runtime.services.invoke import JobFactory
 from runtime.services.record_writer import RecordWriter
+from runtime.services.transaction_peers import TransactionsElsewhere, answer_for
 from runtime.services.unstarted import record_lost, record_unstarted
 from runtime.settings import Settings
 from runtime.wiring.adapters import Adapters, open_adapters
 from runtime.wiring.keys import check_master_key
-from runtime.wiring.limits import async_defaults
+from runtime.wiring.limits import async_defaults, document_limits
 
 _DAY_S = 86_400.0
 
@@ -41,6 +45,7 @@ class Common:
     box: SecretBox
     adapters: Adapters
     directory: SpaceDirectory
+    documents: DocumentService
     jobs: JobFactory
     job_ids: JobIds
     job_files: JobFiles
@@ -58,6 +63,7 @@ class Common:
             "follow control plane changes": self.directory.run,
             "sweep asynchronous jobs": self.sweeper.run,
             "queue": self.adapters.queue.wait_failed,
+            **({"other processes": self.adapters.peers.wait_failed} if self.adapters.peers else {}),
             **self.adapters.background,
         }
 
@@ -124,6 +130,23 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         inline_max_bytes=settings.async_inline_max_bytes,
         spool=data_dir.empty_job_spool(),
     )
+    transactions = Transactions(
+        adapters.documents,
+        process_id=secrets.token_hex(8),
+        idle_s=settings.database_transaction_idle_s,
+        per_space_max=settings.database_transactions_per_space_max,
+        total_max=settings.database_transactions_max,
+    )
+    await stack.enter_async_context(transactions.open())
+    documents = DocumentService(
+        documents=adapters.documents,
+        transactions=transactions,
+        limits=document_limits(settings),
+        peers=TransactionsElsewhere(adapters.peers) if adapters.peers else None,
+    )
+    if adapters.peers is not None:
+        answer = answer_for(documents.run_here)
+        await stack.enter_async_context(adapters.peers.open(transactions.process_id, answer))
     accept_rate = AcceptRate(
         per_s=settings.async_accept_per_space_per_s,
         burst=settings.async_accept_burst_per_space,
@@ -144,6 +167,7 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         box=box,
         adapters=adapters,
         directory=directory,
+        documents=documents,
         jobs=jobs,
         job_ids=job_ids,
         job_files=job_files,

@@ -20,6 +20,8 @@ from runtime.gateway.health import HealthApi
 from runtime.gateway.management.api import management_handler
 from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
+from runtime.gateway.sdk_requests import SdkRequests
+from runtime.gateway.server_api import ServerApi
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
 from runtime.jobs.queries import JobQueries
@@ -27,6 +29,8 @@ from runtime.services.async_calls import AsyncCalls
 from runtime.services.client_calls import ClientCalls
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
+from runtime.services.database_policies import DatabasePolicyService
+from runtime.services.database_transfer import DatabaseTransfer
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.egress import EgressService
@@ -39,6 +43,7 @@ from runtime.services.invoke import InvokeService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService
 from runtime.services.sealed_env import SealedEnv
+from runtime.services.server_calls import ServerCalls
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.spaces import SpaceService
 from runtime.services.timers import TimerService
@@ -50,7 +55,13 @@ from runtime.wiring.common import Common
 from runtime.wiring.egress import egress_limits
 from runtime.wiring.intake import build_intake
 from runtime.wiring.keys import management_key
-from runtime.wiring.limits import async_defaults, env_limits, package_limits, trigger_limits
+from runtime.wiring.limits import (
+    async_defaults,
+    env_limits,
+    package_limits,
+    transfer_limits,
+    trigger_limits,
+)
 from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
 from runtime.wiring.server_facts import server_facts
 from runtime.wiring.timers import build_timers
@@ -152,15 +163,21 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
         limits=trigger_limits(settings),
         budget=budget,
     )
+    requests = SdkRequests(
+        directory=common.directory,
+        clock=common.clock,
+        body_max_bytes=settings.body_max_bytes,
+        clock_skew_s=settings.client_clock_skew_s,
+        body_timeout_s=settings.body_timeout_s,
+        budget=budget,
+    )
     app = make_app(
         client=ClientApi(
-            directory=common.directory,
-            calls=ClientCalls(tokens=tokens, invoker=invoker),
-            clock=common.clock,
-            body_max_bytes=settings.body_max_bytes,
-            clock_skew_s=settings.client_clock_skew_s,
-            body_timeout_s=settings.body_timeout_s,
-            budget=budget,
+            requests=requests,
+            calls=ClientCalls(tokens=tokens, invoker=invoker, documents=common.documents),
+        ),
+        server=ServerApi(
+            requests=requests, calls=ServerCalls(invoker=invoker, documents=common.documents)
         ),
         management=management,
         upload=uploads.upload,
@@ -240,6 +257,7 @@ def _administration(
             addresses=addresses,
             spaces=SpaceService(
                 control=adapters.control,
+                documents=adapters.documents,
                 records=adapters.records,
                 ledger=adapters.ledger,
                 blobs=blobs,
@@ -272,6 +290,11 @@ def _administration(
                 box=common.box,
                 clock=common.clock,
                 settings=settings,
+            ),
+            documents=common.documents,
+            database_policies=DatabasePolicyService(editor=editor, clock=common.clock),
+            database_transfer=DatabaseTransfer(
+                documents=adapters.documents, editor=editor, limits=transfer_limits(settings)
             ),
             deployments=DeploymentService(
                 control=adapters.control, blobs=blobs, editor=editor, clock=common.clock

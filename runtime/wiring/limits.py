@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from runtime.documents.operators import OperatorLimits
 from runtime.gateway.triggers.api import TriggerLimits
 from runtime.package.check import PackageLimits
 from runtime.services.async_terms import AsyncDefaults
+from runtime.services.database_transfer import TransferLimits
+from runtime.services.documents import DocumentLimits
 from runtime.services.function_env_rules import EnvLimits
 from runtime.services.http_proxy import HttpProxyLimits
 from runtime.settings import Settings
+
+
+def document_limits(settings: Settings) -> DocumentLimits:
+    """Bounds of one command to a space's database."""
+    return DocumentLimits(
+        operators=OperatorLimits(
+            depth=settings.database_depth_max,
+            choices=settings.database_choices_max,
+            documents=settings.database_insert_max,
+            stages=settings.database_stages_max,
+            regex_chars=settings.database_regex_max_chars,
+        ),
+        documents=settings.database_documents_max,
+        answer_bytes=settings.database_answer_max_bytes,
+        time_ms=settings.database_time_ms,
+        client_time_max_ms=settings.database_time_client_max_ms,
+        trusted_time_max_ms=settings.database_time_function_max_ms,
+    )
+
+
+def transfer_limits(settings: Settings) -> TransferLimits:
+    """Bounds of one request of an export or import."""
+    return TransferLimits(
+        documents=settings.database_transfer_documents_max,
+        max_bytes=settings.database_transfer_max_bytes,
+        line_max_bytes=settings.database_transfer_line_max_bytes,
+    )
 
 
 def package_limits(settings: Settings) -> PackageLimits:

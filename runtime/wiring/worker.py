@@ -110,6 +110,7 @@ async def build_worker(
         http=HttpProxy(worker_adapters.http, http_proxy_limits(settings)),
         depth_max=settings.call_depth_max,
         async_calls=common.async_calls,
+        documents=common.documents,
     )
     slots = Slots(settings.slots)
     executor = Executor(

@@ -50,9 +50,9 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mongodb_url() -> str:
     """A real MongoDB; the suites make and drop databases of their own in it."""
-    url = os.environ.get("YUNHAN_TEST_MONGODB_URL", "")
+    url = os.environ.get("MONGODB_URI", "")
     if not url:
-        pytest.skip("no real MongoDB: set YUNHAN_TEST_MONGODB_URL")
+        pytest.skip("no real MongoDB: set MONGODB_URI")
     return url
 
 

@@ -80,7 +80,7 @@ def test_shapes_of_results(run_sdk: RunSdk, space: tuple[str, str]) -> None:
 
 
 def test_errors_reach_the_app_as_code_and_message(run_sdk: RunSdk, space: tuple[str, str]) -> None:
-    boom, coded, unknown, later, made_up = steps_of(
+    boom, coded, unknown, refused, made_up = steps_of(
         run_sdk,
         space,
         "alipay",
@@ -93,7 +93,7 @@ def test_errors_reach_the_app_as_code_and_message(run_sdk: RunSdk, space: tuple[
     assert (boom["error"]["code"], boom["error"]["message"]) == ("FunctionBizError", "boom")
     assert (coded["error"]["code"], coded["error"]["message"]) == ("FunctionBizError", "4001:no")
     assert unknown["error"]["code"] == "FunctionNotFound"
-    assert later["error"]["code"] == "ServiceNotAvailable"
+    assert refused["error"]["code"] == "PermissionDenied", "a collection without a rule"
     assert made_up["error"]["code"] == "InvalidMethod.NotFound"
 
 

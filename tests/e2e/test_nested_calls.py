@@ -44,7 +44,7 @@ def functions(management: Management, space: tuple[str, str]) -> None:
         "fails": FAILS,
         "leaf": "module.exports = (ctx) => ctx.args.i * 2",
         "throws": "module.exports = () => { throw new Error('inner') }",
-        "db": "module.exports = async (ctx) => ctx.mpserverless.db.collection('a').findOne({})",
+        "file": "module.exports = async (ctx) => ctx.mpserverless.file.info(['a'])",
     }.items():
         management.deploy(space[0], name, {"index.js": source}, Timeout=30)
 
@@ -84,6 +84,6 @@ def test_errors_of_children_are_errors_with_a_code(
 
 
 def test_services_that_are_not_built_say_so(management: Management, space: tuple[str, str]) -> None:
-    answer = management.invoke(space[0], "db")
+    answer = management.invoke(space[0], "file")
     assert answer["Success"] is False
     assert "not available yet" in answer["Error"]["Message"]

@@ -19,6 +19,8 @@ from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import Connections
 from runtime.gateway.health import HealthApi
 from runtime.gateway.listeners import Listener
+from runtime.gateway.sdk_requests import SdkRequests
+from runtime.gateway.server_api import ServerApi
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.job_ids import JobIds
 from runtime.jobs.submit import AsyncSubmitter
@@ -31,6 +33,7 @@ from runtime.services.client_calls import ClientCalls
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.directory import SpaceDirectory
 from runtime.services.invoke import InvokeService, JobFactory
+from runtime.services.server_calls import ServerCalls
 from runtime.services.space_keys import client_secret_context
 from runtime.services.tokens import TokenService
 from runtime.settings import Settings
@@ -277,15 +280,22 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
     )
     tokens = TokenService(store=store, box=box, clock=clock, ttl_s=60, rotate_s=3600, settle_s=10)
     await tokens.load()
+    requests = SdkRequests(
+        directory=directory,
+        clock=clock,
+        body_max_bytes=settings.body_max_bytes,
+        clock_skew_s=0,
+        body_timeout_s=settings.body_timeout_s,
+        budget=budget,
+    )
     app = make_app(
         client=ClientApi(
-            directory=directory,
-            calls=ClientCalls(tokens=tokens, invoker=invoker),
-            clock=clock,
-            body_max_bytes=settings.body_max_bytes,
-            clock_skew_s=0,
-            body_timeout_s=settings.body_timeout_s,
-            budget=budget,
+            requests=requests,
+            calls=ClientCalls(tokens=tokens, invoker=invoker, documents=None),  # type: ignore[arg-type]
+        ),
+        server=ServerApi(
+            requests=requests,
+            calls=ServerCalls(invoker=invoker, documents=None),  # type: ignore[arg-type]
         ),
         management=_teapot,
         upload=_teapot,

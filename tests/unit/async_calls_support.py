@@ -68,6 +68,7 @@ class Stand:
             http=None,  # type: ignore[arg-type]
             depth_max=3,
             async_calls=self.calls,
+            documents=None,  # type: ignore[arg-type]
         )
 
     async def store(self, **changes: Any) -> None:

@@ -37,6 +37,8 @@ from runtime.services.async_calls import AsyncCalls
 from runtime.services.async_terms import AsyncDefaults
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.custom_domains import CustomDomains
+from runtime.services.database_policies import DatabasePolicyService
+from runtime.services.database_transfer import DatabaseTransfer, TransferLimits
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.directory import SpaceDirectory
@@ -58,6 +60,7 @@ from runtime.settings import Settings
 from runtime.wiring.egress import egress_limits
 from sandbox.api import LogLevel, LogLine, OutcomeKind
 from tests.harness.async_jobs import ListQueue
+from tests.unit.database_support import FakeDatabases
 from tests.unit.signed_requests import ACCESS_KEY, NOW_MS, ManualClock
 
 SPACE_ID = "mp-00000000-0000-4000-8000-000000000001"
@@ -163,8 +166,10 @@ class Bench:
         self.files = open_file_store("memory:", Path("unused"))
         self.editor = SpaceEditor(control=self.control, cache=self.cache)
         self.blobs = CodeBlobs(control=self.control, files=self.files)
+        self.databases = FakeDatabases()
         self.spaces = SpaceService(
             control=self.control,
+            documents=self.databases,
             records=self.records,
             ledger=self.ledger,
             blobs=self.blobs,
@@ -228,6 +233,12 @@ class Bench:
             clock=self.clock,
             settings=self.settings,
         )
+        self.database_policies = DatabasePolicyService(editor=self.editor, clock=self.clock)
+        self.database_transfer = DatabaseTransfer(
+            documents=self.databases,
+            editor=self.editor,
+            limits=TransferLimits(documents=3, max_bytes=400, line_max_bytes=2000),
+        )
         self.deployments = DeploymentService(
             control=self.control, blobs=self.blobs, editor=self.editor, clock=self.clock
         )
@@ -268,6 +279,9 @@ class Bench:
             function_async=self.function_async,
             egress=self.egress,
             http_triggers=self.http_triggers,
+            documents=self.databases,
+            database_policies=self.database_policies,
+            database_transfer=self.database_transfer,
             deployments=self.deployments,
             logs=self.logs,
             timers=self.timers,

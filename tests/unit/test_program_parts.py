@@ -27,7 +27,7 @@ def background(queue: ListQueue) -> Any:
         records=other,
         directory=other,
         sweeper=other,
-        adapters=SimpleNamespace(queue=queue, background={}),
+        adapters=SimpleNamespace(queue=queue, peers=None, background={}),
     )
     return Common.background.fget(common)  # type: ignore[attr-defined]
 

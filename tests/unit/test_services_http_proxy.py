@@ -167,6 +167,7 @@ async def test_a_refusal_is_an_error_for_the_code_and_a_line_for_its_author() ->
         http=HttpProxy(client, LIMITS),
         depth_max=3,
         async_calls=None,  # type: ignore[arg-type]
+        documents=None,  # type: ignore[arg-type]
     )
     noted: list[str] = []
     traffic = HttpTraffic()

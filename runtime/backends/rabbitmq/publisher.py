@@ -21,6 +21,10 @@ class QueueFullError(LineFullError):
     """The broker refused this message; it takes others."""
 
 
+class NoQueueError(UnavailableError):
+    """There is no queue for the message."""
+
+
 class UnconfirmedError(UnavailableError):
     """The message may be in the queue or not. After every other error it surely is not."""
 
@@ -76,7 +80,7 @@ class Publisher:
         except ReturnedError:
             _log.warning("broker_queue_missing", exchange=exchange, routing_key=routing_key)
             self._missing()
-            raise UnavailableError(
+            raise NoQueueError(
                 f"RabbitMQ has no queue for {routing_key}: it was deleted and is made again; try again"
             ) from None
         except RefusedError:

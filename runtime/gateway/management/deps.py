@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.package_addresses import PackageAddresses
 from runtime.jobs.queries import JobQueries
+from runtime.messages import DocumentAnswer
 from runtime.ports import Clock, WorkerFacts
 from runtime.services.async_calls import AsyncCalls
+from runtime.services.database_policies import DatabasePolicyService
+from runtime.services.database_transfer import DatabaseTransfer
 from runtime.services.deployments import DeploymentService
 from runtime.services.egress import EgressService
 from runtime.services.function_async import FunctionAsyncService
@@ -37,6 +41,13 @@ class ServerFacts:
     workers: Sequence[WorkerFacts] = ()
 
 
+class ManagedDocuments(Protocol):
+    """The databases of spaces, without access rules."""
+
+    async def manage(self, space_id: str, body: str) -> DocumentAnswer:
+        """Carry out one command, JSON text. The space must be there. Raises CallerError or OursError."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagementDeps:
     """Use cases and facts that actions need."""
@@ -54,6 +65,9 @@ class ManagementDeps:
     function_async: FunctionAsyncService
     egress: EgressService
     http_triggers: HttpTriggerService
+    documents: ManagedDocuments
+    database_policies: DatabasePolicyService
+    database_transfer: DatabaseTransfer
     deployments: DeploymentService
     logs: LogService
     timers: TimerService

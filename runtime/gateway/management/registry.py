@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from runtime.gateway.management import (
+    database_policies,
+    database_transfer,
+    databases,
     deployments,
     egress,
     function_async,
@@ -32,6 +35,9 @@ ACTIONS: Mapping[str, Action] = {
     **function_async.ACTIONS,
     **egress.ACTIONS,
     **http_triggers.ACTIONS,
+    **databases.ACTIONS,
+    **database_policies.ACTIONS,
+    **database_transfer.ACTIONS,
     **deployments.ACTIONS,
     **invocations.ACTIONS,
     **jobs.ACTIONS,

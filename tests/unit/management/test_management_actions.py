@@ -48,16 +48,24 @@ async def test_what_needs_a_space_says_so(call: Caller, bench: Bench) -> None:
     without |= {"YunhanDescribeJob", "YunhanCancelJob", "YunhanReplayJob", "YunhanDropJob"}
     without |= {"YunhanCheckLedger"}
     invoked = {"RunFunction", "YunhanInvoke"}  # the invoker's business
+    needed: dict[str, str | bool] = {
+        "Name": "demo",
+        "DeploymentId": "dep-1",
+        "Body": "{}",
+        "EnableService": True,
+        "ServiceName": "db",
+        "CollectionName": "users",
+        "PolicyName": "PRIVATE",
+        "OriginCollection": "users",
+        "NewCollection": "others",
+        "Lines": "{}",
+    }
     for action in sorted(set(ACTIONS) - without):
-        missing = await call(
-            action, Name="demo", DeploymentId="dep-1", Body="{}", EnableService=True
-        )
+        missing = await call(action, **needed)
         assert (missing.status, missing.code) == (400, "MissingSpaceId"), action
         if action in invoked:
             continue
-        unknown = await call(
-            action, Name="demo", DeploymentId="dep-1", SpaceId="mp-none", EnableService=True
-        )
+        unknown = await call(action, SpaceId="mp-none", **needed)
         expected = "InvalidSpaceId.NotFound"
         if action == "DeployFunction":
             expected = "InvalidDeployment.NotFound"
@@ -65,7 +73,7 @@ async def test_what_needs_a_space_says_so(call: Caller, bench: Bench) -> None:
 
 
 async def test_an_unknown_action(call: Caller) -> None:
-    for action in ("NoSuchAction", "listSpace", "RunDBCommand", "__class__"):
+    for action in ("NoSuchAction", "listSpace", "CreateDBRestoreTask", "__class__"):
         answer = await call(action, SpaceId=SPACE_ID)
         assert (answer.status, answer.code) == (404, "InvalidAction.NotFound")
         assert answer.body["HostId"].startswith("127.0.0.1:")

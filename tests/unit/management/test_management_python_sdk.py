@@ -192,3 +192,48 @@ async def test_the_blocking_client(client: Client, bench: Bench) -> None:
     request = models.ListSpaceRequest(page_num=1, page_size=10)
     listed = await asyncio.to_thread(client.list_space, request)
     assert listed.body.count == 1
+
+
+async def test_databases(client: Client, bench: Bench) -> None:
+    space_id = (await bench.add_space()).space_id
+    bench.databases.put(space_id, "users", '{"_id":"1"}')
+    done = await client.run_dbcommand_async(
+        models.RunDBCommandRequest(
+            space_id=space_id, body='{"command":"count","collection":"users","query":{}}'
+        )
+    )
+    assert (done.body.affected_docs, done.body.result) == (1, "1")
+    renamed = await client.rename_dbcollection_async(
+        models.RenameDBCollectionRequest(
+            space_id=space_id, origin_collection="users", new_collection="people"
+        )
+    )
+    assert renamed.body.request_id
+    updated = await client.update_service_policy_async(
+        models.UpdateServicePolicyRequest(
+            space_id=space_id,
+            service_name="db",
+            collection_name="people",
+            policy_name="EXTENDED",
+            policy='{".write":false,".read":true}',
+        )
+    )
+    described = await client.describe_service_policy_async(
+        models.DescribeServicePolicyRequest(
+            space_id=space_id, service_name="db", collection_name="people"
+        )
+    )
+    for body in (updated.body, described.body):
+        assert (body.space_id, body.service_name, body.collection_name) == (
+            space_id,
+            "db",
+            "people",
+        )
+        assert (body.policy_name, body.policy) == ("EXTENDED", '{".write":false,".read":true}')
+    deleted = await client.delete_dbcollection_async(
+        models.DeleteDBCollectionRequest(
+            space_id=space_id, body='{"command":"drop","collection":"people"}'
+        )
+    )
+    assert deleted.body.request_id
+    assert bench.databases.spaces[space_id] == {}

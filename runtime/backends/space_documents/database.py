@@ -1,0 +1,64 @@
+"""The database of one space: commands reach it and no other, and nobody waits for it without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pymongo
+from pymongo import ReadPreference, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from runtime.backends.documents_mongodb import Client
+from runtime.backends.space_documents.administration import administer, is_administration
+from runtime.backends.space_documents.call import Call
+from runtime.backends.space_documents.commands import carry_out
+from runtime.backends.space_documents.errors import told
+from runtime.backends.space_documents.values import CODEC
+from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand
+
+_GRACE_S: Final = 5.0
+"""For a client without a time limit of its own."""
+
+
+class SpaceDatabase:
+    """Confirmed changes survive the loss of any minority of the servers, whatever the URL says."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        """Neither waits nor fails."""
+        self.name = name
+        self.database = client.get_database(
+            name,
+            codec_options=CODEC,
+            write_concern=WriteConcern(w="majority", j=True),
+            read_preference=ReadPreference.PRIMARY,
+        )
+        self._grace_s = client.options.timeout or _GRACE_S
+
+    async def run(
+        self,
+        command: DocumentCommand,
+        bounds: CommandBounds,
+        session: AsyncClientSession | None = None,
+    ) -> DocumentAnswer:
+        """Of a command of BSON values. Raises as `SpaceDocuments.run`."""
+        on = f" on collection {command.collection}" if command.collection else ""
+        async with self.answers(f"{command.verb}{on}", bounds.time_ms / 1000):
+            if is_administration(command.verb):
+                return await administer(self.database, command, bounds)
+            collection = self.database[command.collection]
+            return await carry_out(
+                Call(collection=collection, command=command, bounds=bounds, session=session)
+            )
+
+    @asynccontextmanager
+    async def answers(self, what: str, time_s: float) -> AsyncIterator[None]:
+        """The driver's errors leave the block as ours.
+
+        The server ends a command that takes longer than its maxTimeMS, and says so. The driver's own limit
+        would fall into the same moment and often win, so it is off: some seconds later nobody waits."""
+        with told(what, self.name), pymongo.timeout(0):
+            async with asyncio.timeout(time_s + self._grace_s):
+                yield

@@ -1,0 +1,125 @@
+"""The driver's errors: what the caller can change gets the server's number, the rest is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from bson.errors import BSONError, InvalidBSON
+from pymongo.errors import (
+    BulkWriteError,
+    DocumentTooLarge,
+    InvalidName,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
+
+from runtime.backends.documents_mongodb import may_pass, translate
+from runtime.documents.errors import (
+    BAD_VALUE,
+    INVALID_NAMESPACE,
+    MAX_TIME_EXPIRED,
+    NO_SUCH_TRANSACTION,
+    OBJECT_TOO_LARGE,
+    OPERATION_NOT_IN_TRANSACTION,
+    WRITE_CONFLICT,
+    DatabaseError,
+)
+from runtime.errors import UnavailableError, YunhanError
+
+_TOLD: Final = frozenset(
+    {MAX_TIME_EXPIRED, WRITE_CONFLICT, NO_SUCH_TRANSACTION, OPERATION_NOT_IN_TRANSACTION}
+)
+"""Passing ones that the caller is told nevertheless: it has to shorten its command, or to do all of its
+transaction again."""
+
+_OURS: Final = frozenset(
+    {
+        1,  # InternalError
+        8,  # UnknownError
+        13,  # Unauthorized: we are, whoever the caller is
+        18,  # AuthenticationFailed
+        43,  # CursorNotFound
+        59,  # CommandNotFound
+        64,  # WriteConcernFailed
+        79,  # UnknownReplWriteConcern
+        100,  # UnsatisfiableWriteConcern
+        133,  # FailedToSatisfyReadPreference
+        237,  # CursorKilled
+        8000,  # AtlasError
+        11601,  # Interrupted
+        14031,  # OutOfDiskSpace
+    }
+)
+"""No caller can do anything about these. All others speak about what the command says or finds."""
+
+_REFUSED: Final[Mapping[type[Exception], int]] = {
+    DocumentTooLarge: OBJECT_TOO_LARGE,
+    InvalidName: INVALID_NAMESPACE,
+}
+"""By the driver, before anything is sent. The rest of these is about values that BSON cannot hold."""
+
+_TEXT_MAX: Final = 500
+
+
+@contextmanager
+def told(operation: str, database: str) -> Iterator[None]:
+    """Errors of the driver leave this block as DatabaseError, UnavailableError or OursError. `operation` says
+    what was tried; the name of the `database`, which is ours, is cut from texts."""
+    try:
+        yield
+    except (PyMongoError, BSONError, UnicodeEncodeError, OverflowError) as error:
+        raise error_of(error, operation, database) from error
+    except TimeoutError as error:
+        raise UnavailableError(f"document database did not answer in time ({operation})") from error
+
+
+def error_of(error: Exception, operation: str, database: str) -> YunhanError:
+    """Ours for one of the driver's."""
+    if isinstance(error, BulkWriteError):
+        return _of_many(error, operation, database)
+    if isinstance(error, OperationFailure) and _is_callers(error):
+        return of_reply({"code": error.code, **(error.details or {})}, operation, database)
+    if isinstance(error, PyMongoError | InvalidBSON) and type(error) not in _REFUSED:
+        return translate(error, operation)
+    number = _REFUSED.get(type(error), BAD_VALUE)
+    return DatabaseError(number, f"{operation}: {_cut(str(error))}")
+
+
+def _is_callers(error: OperationFailure) -> bool:
+    if isinstance(error, WriteConcernError) or not isinstance(error.code, int):
+        return False
+    return error.code in _TOLD or (error.code not in _OURS and not may_pass(error))
+
+
+def of_reply(reply: dict[str, Any], operation: str, database: str, note: str = "") -> YunhanError:
+    """For `code`, `codeName` and `errmsg` of a server's reply or of one write in it. `note` says what was
+    done nevertheless."""
+    text = _cut(str(reply.get("errmsg") or "no further text").replace(f"{database}.", ""))
+    failure = OperationFailure(text, reply.get("code"), reply)
+    if not _is_callers(failure):
+        return translate(failure, operation)
+    number: int = reply["code"]
+    name = reply.get("codeName", "")
+    error = DatabaseError(number, f"{operation}: {text}{note}")
+    if not name or name.startswith("Location") or error.message.startswith(name):
+        return error
+    return DatabaseError(number, f"{name}: {operation}: {text}{note}")
+
+
+def _of_many(error: BulkWriteError, operation: str, database: str) -> YunhanError:
+    details = error.details
+    written = details.get("nInserted", 0) + details.get("nUpserted", 0) + details.get("nMatched", 0)
+    failed = details.get("writeErrors") or []
+    if not failed:  # written, but not confirmed by a majority
+        return UnavailableError(f"document database did not confirm a write ({operation})")
+    note = f"; the {written} before it were written, those after it were not"
+    first = failed[0]
+    return of_reply(first, f"{operation}, item {first.get('index', 0)}", database, note)
+
+
+def _cut(text: str) -> str:
+    line = text.partition(", full error:")[0]
+    return line if len(line) <= _TEXT_MAX else line[:_TEXT_MAX] + "..."

@@ -1,0 +1,116 @@
+"""What filters may hold: an allow-list of query operators."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runtime.documents.operands import check_expression
+from runtime.documents.walk import Walk
+
+_LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
+_WHOLE: Final = _LOGICAL | {"$expr", "$text", "$comment", "$sampleRate"}
+"""Operators that stand where a field could."""
+_PLAIN: Final = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte"}) | frozenset(
+    {"$exists", "$type", "$size", "$mod", "$bitsAllClear", "$bitsAllSet", "$bitsAnyClear"}
+    | {"$bitsAnySet", "$maxDistance", "$minDistance"}
+)
+"""Their argument is a value without operators; where its type matters the database checks it."""
+_NESTING: Final = frozenset({"$not", "$elemMatch"})
+_LISTS: Final = frozenset({"$in", "$nin", "$all"})
+_PLACES: Final = frozenset({"$geoWithin", "$geoIntersects", "$near", "$nearSphere"})
+_SHAPES: Final = frozenset(
+    {"$geometry", "$box", "$polygon", "$center", "$centerSphere", "$maxDistance", "$minDistance"}
+)
+_TEXT: Final = frozenset({"$search", "$language", "$caseSensitive", "$diacriticSensitive"})
+
+
+def check_filter(walk: Walk, value: Any, where: str) -> None:
+    """A whole filter. `walk.shape` was asked before, here and in the functions below."""
+    if not isinstance(value, dict):
+        raise walk.error(f"{where} must be an object")
+    for key, each in value.items():
+        if not key.startswith("$"):
+            if key:
+                walk.path(key, where)
+            check_condition(walk, each, where)
+        elif key in _LOGICAL:
+            for branch in walk.choices(each, f"{key} of {where}"):
+                check_filter(walk, branch, where)
+        elif key == "$expr":
+            check_expression(walk, each, where)
+        elif key == "$text":
+            walk.stored(list(walk.mapping(each, "$text", _TEXT, ("$search",)).values()), "$text")
+        elif key in _WHOLE:
+            walk.stored(each, key)
+        else:
+            raise walk.unknown(key, where)
+
+
+def check_condition(walk: Walk, value: Any, where: str) -> None:
+    """What a field is compared with: a value, or an object of operators."""
+    if _has_operators(value):
+        _check_operators(walk, value, where)
+    else:
+        walk.stored(value, where)
+
+
+def check_element(walk: Walk, value: Any, where: str) -> None:
+    """For `$elemMatch` and `$pull`: conditions on an item itself, or a filter of items that are documents."""
+    if _has_operators(value) and next(iter(value)) not in _WHOLE:
+        _check_operators(walk, value, where)
+    elif isinstance(value, dict):
+        check_filter(walk, value, where)
+    else:
+        walk.stored(value, where)
+
+
+def _has_operators(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and next(iter(value)).startswith("$")
+
+
+def _check_operators(walk: Walk, value: dict[str, Any], where: str) -> None:
+    for name, each in value.items():
+        inside = f"{name} of {where}"
+        if name in _PLAIN:
+            walk.stored(each, inside)
+        elif name in _LISTS:
+            _check_list(walk, name, each, inside)
+        elif name in _NESTING:
+            _check_nested(walk, name, each, where)
+        elif name == "$regex":
+            walk.regex(each, value.get("$options", ""), inside)
+        elif name == "$options" and "$regex" not in value:
+            raise walk.error(f"{inside} needs a $regex beside it")
+        elif name in _PLACES:
+            _check_place(walk, each, inside)
+        elif name != "$options":
+            raise walk.unknown(name, where)
+
+
+def _check_nested(walk: Walk, name: str, value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        raise walk.error(f"{name} of {where} needs an object")
+    if name == "$elemMatch":
+        check_element(walk, value, where)
+    elif _has_operators(value):
+        _check_operators(walk, value, where)
+    else:
+        raise walk.error(f"{name} of {where} needs an object of operators")
+
+
+def _check_list(walk: Walk, name: str, value: Any, where: str) -> None:
+    for each in walk.choices(value, where):
+        if name == "$all" and isinstance(each, dict) and list(each) == ["$elemMatch"]:
+            _check_operators(walk, each, where)
+        else:
+            walk.stored(each, where)
+
+
+def _check_place(walk: Walk, value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        walk.stored(value, where)  # a pair of coordinates
+        return
+    for key, each in value.items():
+        if key.startswith("$") and key not in _SHAPES:
+            raise walk.unknown(key, where)
+        walk.stored(each, where)

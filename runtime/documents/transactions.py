@@ -1,0 +1,200 @@
+"""The open transactions of this process: whose, for how long, how many (spec: database commands §6).
+
+An id names the process that opened it, `tx-{process}-{24 hex}`: a transaction lives in one session of one
+process, and others send its commands there. Who forgets to finish one loses it after `idle_s`; nothing of it
+was written then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import structlog
+
+from runtime.documents.errors import NO_SUCH_TRANSACTION, WRITE_CONFLICT, DatabaseError
+from runtime.errors import OverloadedError
+from runtime.ports import DocumentTransaction, SpaceDocuments
+
+_log = structlog.get_logger(__name__)
+
+_ID = re.compile(r"tx-([0-9a-z]{1,32})-[0-9a-f]{24}")
+
+_ENDING = frozenset({NO_SUCH_TRANSACTION, WRITE_CONFLICT})
+"""Errors after which the server has it no more."""
+
+T = TypeVar("T")
+
+
+class _Open:
+    """One of them. Its commands take turns."""
+
+    __slots__ = ("idle", "over", "space_id", "transaction", "turn", "waiting")
+
+    def __init__(self, space_id: str, transaction: DocumentTransaction) -> None:
+        self.space_id = space_id
+        self.transaction = transaction
+        self.turn = asyncio.Lock()
+        self.waiting = 0
+        """Commands under way, the ones that wait for their turn included: it is not forgotten meanwhile."""
+        self.idle: asyncio.TimerHandle | None = None
+        self.over = False
+
+
+class Transactions:
+    """See the module. An async context manager by `open`: at its end all are aborted."""
+
+    def __init__(
+        self,
+        documents: SpaceDocuments,
+        *,
+        process_id: str,
+        idle_s: float,
+        per_space_max: int,
+        total_max: int,
+        waiting_max: int = 16,
+    ) -> None:
+        """`process_id`: digits and small letters, at most 32. `waiting_max`: commands of one transaction that
+        wait for their turn."""
+        self.process_id = process_id
+        self._documents = documents
+        self._idle_s = idle_s
+        self._per_space_max = per_space_max
+        self._total_max = total_max
+        self._waiting_max = waiting_max
+        self._open: dict[str, _Open] = {}
+        self._of_space: Counter[str] = Counter()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """As long as transactions may be begun."""
+        try:
+            yield
+        finally:
+            for transaction_id in list(self._open):
+                self._forget(transaction_id)
+            if self._ending:  # each is bounded by the port
+                await asyncio.wait(self._ending)
+
+    async def begin(self, space_id: str) -> str:
+        """The id of a new one. Raises OverloadedError when too many are open, UnavailableError."""
+        if (
+            self._of_space[space_id] >= self._per_space_max
+            or self._of_space.total() >= self._total_max
+        ):
+            raise OverloadedError(
+                f"{self._of_space[space_id]} transactions of {space_id} are open"
+                " (YUNHAN_DATABASE_TRANSACTIONS_PER_SPACE_MAX, _MAX); commit or roll back, then try again"
+            )
+        self._of_space[space_id] += 1  # its room is taken before anything is waited for
+        try:
+            transaction = await self._documents.begin(space_id)
+        except BaseException:
+            self._leave(space_id)
+            raise
+        transaction_id = f"tx-{self.process_id}-{os.urandom(12).hex()}"
+        entry = self._open[transaction_id] = _Open(space_id, transaction)
+        self._rest(transaction_id, entry)
+        return transaction_id
+
+    async def use(
+        self,
+        space_id: str,
+        transaction_id: str,
+        work: Callable[[DocumentTransaction], Awaitable[T]],
+        *,
+        last: bool = False,
+    ) -> T:
+        """Do something in an open transaction; `last`: it is over afterwards, however that ends. Cancellation
+        ends it, too: nobody knows what was done.
+
+        Raises DatabaseError 251 for one that is over, unknown or of another space; whatever `work` raises."""
+        entry = self._find(space_id, transaction_id)
+        if entry.waiting >= self._waiting_max:
+            raise OverloadedError(
+                f"{entry.waiting} commands of transaction {transaction_id} wait for their turn already"
+            )
+        entry.waiting += 1
+        if entry.idle is not None:
+            entry.idle.cancel()
+            entry.idle = None
+        try:
+            async with entry.turn:
+                if entry.over:
+                    raise no_such_transaction(transaction_id)
+                try:
+                    return await work(entry.transaction)
+                except asyncio.CancelledError:
+                    self._forget(transaction_id)
+                    raise
+                except DatabaseError as error:
+                    if error.number in _ENDING:
+                        self._close(transaction_id)
+                    raise
+                finally:
+                    if last:
+                        self._close(transaction_id)
+        finally:
+            entry.waiting -= 1
+            if not entry.waiting and not entry.over:
+                self._rest(transaction_id, entry)
+
+    def _find(self, space_id: str, transaction_id: str) -> _Open:
+        entry = self._open.get(transaction_id)
+        if entry is None or entry.space_id != space_id:
+            raise no_such_transaction(transaction_id)
+        return entry
+
+    def _rest(self, transaction_id: str, entry: _Open) -> None:
+        loop = asyncio.get_running_loop()
+        entry.idle = loop.call_later(self._idle_s, self._forget, transaction_id)
+
+    def _forget(self, transaction_id: str) -> None:
+        """Abort it behind everybody's back."""
+        entry = self._close(transaction_id)
+        if entry is not None:
+            task = asyncio.create_task(entry.transaction.abort(), name=f"abort {transaction_id}")
+            self._ending.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("transaction_not_aborted", error=repr(task.exception()))
+
+    def _close(self, transaction_id: str) -> _Open | None:
+        entry = self._open.pop(transaction_id, None)
+        if entry is not None:
+            entry.over = True
+            if entry.idle is not None:
+                entry.idle.cancel()
+            self._leave(entry.space_id)
+        return entry
+
+    def _leave(self, space_id: str) -> None:
+        self._of_space[space_id] -= 1
+        if not self._of_space[space_id]:
+            del self._of_space[space_id]
+
+
+def owner_of(transaction_id: str) -> str | None:
+    """The process that has it; None for what is no id of ours."""
+    match = _ID.fullmatch(transaction_id)
+    return match[1] if match else None
+
+
+def no_such_transaction(transaction_id: str) -> DatabaseError:
+    """It was committed, rolled back, forgotten for too long, or never was one of this space."""
+    return DatabaseError(
+        NO_SUCH_TRANSACTION,
+        f"transaction {transaction_id[:64]} is over or unknown; start a new one",
+    )

@@ -1,0 +1,141 @@
+"""One walk over a command: what it may hold at most, what was met so far, and how it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.documents.errors import BAD_VALUE, DatabaseError
+from runtime.documents.names import check_collection, check_path, key_problem, shown
+from runtime.documents.regexes import regex_problem
+
+_DEPTH_MAX = 150  # the walkers recurse: at most three frames for a level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorLimits:
+    """What one command may hold. ValueError when the depth is more than the walkers can go."""
+
+    depth: int = 100
+    """Levels of nested objects and arrays of one argument."""
+    values: int = 200_000
+    """Of objects and arrays, all levels counted."""
+    choices: int = 10_000
+    """Items of `$in`, `$nin`, `$all`, `$pullAll` and branches of `$and`, `$or`, `$nor`."""
+    documents: int = 1_000
+    """Of insertMany."""
+    stages: int = 50
+    """Of a pipeline and all pipelines inside it."""
+    regexes: int = 20
+    regex_chars: int = 1_000
+    """Of one pattern."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.depth <= _DEPTH_MAX:
+            raise ValueError(f"depth is from 1 to {_DEPTH_MAX}")
+
+
+@dataclass(slots=True)
+class Walk:
+    """The state of a walk. All methods raise DatabaseError, whose message names the collection."""
+
+    collection: str
+    limits: OperatorLimits
+    foreign: set[str] = field(default_factory=set)
+    stages: int = 0
+    values: int = 0
+    regexes: int = 0
+
+    def error(self, message: str, number: int = BAD_VALUE) -> DatabaseError:
+        return DatabaseError(number, f"{message} (collection {self.collection})")
+
+    def unknown(self, name: str, where: str) -> DatabaseError:
+        return self.error(f"{shown(name)} is not allowed in {where}")
+
+    def shape(self, value: Any, where: str) -> None:
+        """Depth, number of values and keys of a whole argument, before anything recurses into it."""
+        open_: list[tuple[Any, int]] = [(value, 1)]
+        while open_:
+            each, depth = open_.pop()
+            if not isinstance(each, dict | list):
+                continue
+            if depth > self.limits.depth:
+                raise self.error(f"{where} is nested deeper than {self.limits.depth} levels")
+            self.values += len(each)
+            if self.values > self.limits.values:
+                raise self.error(f"{where}: more than {self.limits.values} values in a command")
+            if isinstance(each, dict):
+                self._keys(each, where)
+            inner = each.values() if isinstance(each, dict) else each
+            open_ += [(item, depth + 1) for item in inner if isinstance(item, dict | list)]
+
+    def stored(self, value: Any, where: str, *, dots: bool = True) -> None:
+        """A value that is kept or compared as it is: no key is an operator. Without `dots` no key has
+        one, but in arrays, which the SDKs do not search (spec §4)."""
+        open_ = [(value, dots)]
+        while open_:
+            each, may = open_.pop()
+            if isinstance(each, dict):
+                for key in each:
+                    if key.startswith("$"):
+                        raise self.unknown(key, where)
+                    if not may and "." in key:
+                        raise self.error(f"key {shown(key)} of {where} has a dot")
+                open_ += [(item, may) for item in each.values() if isinstance(item, dict | list)]
+            elif isinstance(each, list):
+                open_ += [(item, True) for item in each if isinstance(item, dict | list)]
+
+    def mapping(
+        self, value: Any, where: str, keys: Collection[str], required: Collection[str] = ()
+    ) -> Mapping[str, Any]:
+        """An object that has no other keys than `keys`."""
+        if not isinstance(value, dict):
+            raise self.error(f"{where} must be an object")
+        for key in value:
+            if key not in keys:
+                raise self.unknown(key, where)
+        for key in required:
+            if key not in value:
+                raise self.error(f"{where} needs {key}")
+        return value
+
+    def choices(self, value: Any, where: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.error(f"{where} needs an array")
+        if len(value) > self.limits.choices:
+            raise self.error(f"{where} has more than {self.limits.choices} items")
+        return value
+
+    def number(self, value: Any, where: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(f"{where} must be a number")
+
+    def path(self, value: Any, where: str) -> None:
+        check_path(value, f"{where} (collection {self.collection})")
+
+    def regex(self, pattern: Any, options: Any, where: str) -> None:
+        if not isinstance(pattern, str) or not isinstance(options, str):
+            # A JavaScript RegExp arrives as {}: the SDK loses it (spec §2).
+            raise self.error(f"{where}: a regular expression and its options must be strings")
+        self.regexes += 1
+        if self.regexes > self.limits.regexes:
+            raise self.error(f"more than {self.limits.regexes} regular expressions in a command")
+        if len(pattern) > self.limits.regex_chars:
+            limit = self.limits.regex_chars
+            raise self.error(f"{where}: the regular expression has more than {limit} characters")
+        problem = regex_problem(pattern, options)
+        if problem is not None:
+            raise self.error(f"{where}: the regular expression {problem}")
+
+    def foreign_collection(self, name: Any, where: str) -> None:
+        """Another collection of this space that is read."""
+        if not isinstance(name, str):
+            raise self.error(f"{where} must be the name of a collection of this space")
+        self.foreign.add(check_collection(name, where))
+
+    def _keys(self, value: dict[str, Any], where: str) -> None:
+        for key in value:
+            problem = key_problem(key)
+            if problem is not None:
+                raise self.error(f"key {shown(key)} of {where} {problem}")

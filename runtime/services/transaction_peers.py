@@ -1,0 +1,112 @@
+"""Commands of transactions that another process has open, sent there and answered from there.
+
+A question is JSON: space, command, bounds. An answer has the answer's fields, or an error: its class by name,
+code and message. What cannot be read is a defect of ours or of another version and is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import structlog
+
+from runtime.documents.errors import DatabaseError
+from runtime.documents.transactions import no_such_transaction
+from runtime.errors import CallerError, OursError, UnavailableError, YunhanError
+from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand, Verb
+from runtime.ports import NobodyThereError, PeerHandler, Peers
+
+_log = structlog.get_logger(__name__)
+
+_WAY_S = 5.0
+"""Beyond the command's own time: both ways, and its turn among the transaction's commands."""
+
+RunHere = Callable[[str, DocumentCommand, CommandBounds], Awaitable[DocumentAnswer]]
+
+
+class TransactionsElsewhere:
+    """Implements `services.documents.TransactionPeers`."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def send(
+        self, process_id: str, space_id: str, command: DocumentCommand, bounds: CommandBounds
+    ) -> DocumentAnswer:
+        question = orjson.dumps(
+            {
+                "space": space_id,
+                "command": dataclasses.asdict(command),
+                "bounds": dataclasses.asdict(bounds),
+            }
+        )
+        try:
+            answer = await self._peers.ask(
+                process_id, question, timeout_s=bounds.time_ms / 1000 + _WAY_S
+            )
+        except NobodyThereError:
+            raise no_such_transaction(command.transaction_id or "") from None
+        return _read_answer(answer)
+
+
+def answer_for(run_here: RunHere) -> PeerHandler:
+    """What answers the questions of others; `run_here` carries out their commands."""
+
+    async def answer(question: bytes) -> bytes:
+        try:
+            space_id, command, bounds = _read_question(question)
+            done = await run_here(space_id, command, bounds)
+            return orjson.dumps(
+                {"affected": done.affected, "result": done.result, "extra": dict(done.extra)}
+            )
+        except YunhanError as error:
+            return _error(error)
+        except Exception:  # noqa: BLE001 - whoever asked gets an answer
+            _log.exception("peer_command_failed")
+            return _error(UnavailableError("the command failed in the transaction's process"))
+
+    return answer
+
+
+def _read_question(question: bytes) -> tuple[str, DocumentCommand, CommandBounds]:
+    try:
+        told: dict[str, Any] = orjson.loads(question)
+        command = told["command"]
+        return (
+            str(told["space"]),
+            DocumentCommand(**{**command, "verb": Verb(command["verb"])}),
+            CommandBounds(**told["bounds"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnavailableError(
+            f"a command of another process cannot be read ({type(error).__name__}); do all run the same"
+            " version?"
+        ) from None
+
+
+def _error(error: YunhanError) -> bytes:
+    told: dict[str, Any] = {"code": error.code, "message": error.message}
+    if isinstance(error, DatabaseError):
+        told |= {"number": error.number, "message": error.reason}
+    return orjson.dumps({"error": told | {"ours": isinstance(error, OursError)}})
+
+
+def _read_answer(answer: bytes) -> DocumentAnswer:
+    try:
+        told: dict[str, Any] = orjson.loads(answer)
+        error = told.get("error")
+        if error is None:
+            return DocumentAnswer(
+                affected=told["affected"], result=told["result"], extra=told["extra"]
+            )
+    except (ValueError, KeyError, AttributeError) as problem:
+        raise UnavailableError(
+            f"the answer of another process cannot be read ({type(problem).__name__})"
+        ) from None
+    if "number" in error:
+        raise DatabaseError(error["number"], error["message"])
+    kind = OursError if error["ours"] else CallerError
+    raise kind(error["code"], error["message"])
