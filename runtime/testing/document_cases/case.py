@@ -23,6 +23,20 @@ DAY_2: Final = "2020-06-15T12:30:00.250Z"
 Doc = Mapping[str, Any]
 Docs = Sequence[Doc]
 
+KINDS: Final[Docs] = [
+    {"_id": 1, "v": 1},
+    {"_id": 2, "v": 2.5},
+    {"_id": 3, "v": "5"},
+    {"_id": 4, "v": True},
+    {"_id": 5, "v": None},
+    {"_id": 6},
+    {"_id": 7, "v": [1, 7]},
+    {"_id": 8, "v": {"a": 1}},
+    {"_id": 9, "v": DAY},
+    {"_id": 10, "v": []},
+]
+"""A value of each type in `v`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from runtime.messages import Verb
-from runtime.testing.document_cases.case import DAY, DAY_2, ID, Case, Docs, reads
+from runtime.testing.document_cases.case import DAY, DAY_2, ID, KINDS, Case, Docs, reads
 
 _FOUR: Docs = [{"_id": i, "n": 10 - i, "g": i % 2} for i in range(1, 5)]
 _DEEP: Docs = [{"_id": 1, "a": {"b": 1, "c": 2}, "l": [{"x": 1, "y": 2}, {"x": 3}], "t": "z"}]
-_KINDS: Docs = [
-    {"_id": 1, "v": 1},
-    {"_id": 2, "v": 2.5},
-    {"_id": 3, "v": "5"},
-    {"_id": 4, "v": True},
-    {"_id": 5, "v": None},
-    {"_id": 6},
-    {"_id": 7, "v": [1, 7]},
-    {"_id": 8, "v": {"a": 1}},
-    {"_id": 9, "v": DAY},
-    {"_id": 10, "v": []},
-]
 _VALUES: Docs = [
     {"_id": 1, "v": "a", "d": DAY, "m": {"k": 1}},
     {"_id": 2, "v": ["a", "b"], "d": DAY_2, "m": {"k": 2}},
@@ -41,9 +29,9 @@ READS: tuple[Case, ...] = (
     reads("skip past the end", Verb.FIND, _FOUR, ALL, [], skip=9),
     reads("sort by two", Verb.FIND, _FOUR, ALL, _ids(4, 2, 3, 1), sort={"g": 1, "n": 1},
           projection={"_id": 1}),
-    reads("order of types", Verb.FIND, _KINDS, ALL, _ids(10, 5, 6, 1, 7, 2, 3, 8, 4, 9),
+    reads("order of types", Verb.FIND, KINDS, ALL, _ids(10, 5, 6, 1, 7, 2, 3, 8, 4, 9),
           sort={"v": 1, "_id": 1}, projection={"_id": 1}),
-    reads("order of types, backwards", Verb.FIND, _KINDS, ALL,
+    reads("order of types, backwards", Verb.FIND, KINDS, ALL,
           _ids(9, 4, 8, 3, 7, 2, 1, 5, 6, 10), sort={"v": -1, "_id": 1}, projection={"_id": 1}),
     reads("no query", Verb.FIND, _FOUR[:1], {}, _FOUR[:1]),
     reads("fields", Verb.FIND, _DEEP, ALL, [{"_id": 1, "t": "z"}], projection={"t": 1}),
