@@ -50,7 +50,9 @@ class HostProcess:
 
     @property
     def name(self) -> str:
-        """Of its program, at most 15 characters; empty when it is gone."""
+        """Of its program, at most 15 characters; empty when it is gone or watched no more."""
+        if self._pidfd is None:  # its number may be another process's by now
+            return ""
         try:
             return (_PROC / str(self.pid) / "comm").read_text(errors="replace").rstrip("\n")
         except OSError:

@@ -78,8 +78,6 @@ class DockerHandle(ProcessHandle):
         self._process = process
         if process is not None:
             self._meter = find_meter(pid)
-        if process is not None and process.name == _INIT:
-            self._tree = ProcessTree(pid, walled=True)
         if process is not None and process.leads_group:
             self._guard = guard  # first: one that cannot be told still has it in mind
             guard.add(pid)
@@ -112,12 +110,21 @@ class DockerHandle(ProcessHandle):
     @property
     def is_seen(self) -> bool:
         """Whether its processes are, so that `pause` can do something."""
-        return self._tree is not None
+        return self._found_tree() is not None
+
+    def _found_tree(self) -> ProcessTree | None:
+        """Looked for when it is needed and not at the start: for a moment after it the process is still
+        the runtime's helper, which only then becomes the init."""
+        process = self._process
+        if self._tree is None and process is not None and process.name == _INIT:
+            self._tree = ProcessTree(process.pid, walled=True)
+        return self._tree
 
     def pause(self) -> bool:
         """Nothing to do where its processes are not seen: an engine elsewhere, a worker that may not
         signal them, a runtime that is not a plain one (gVisor, a virtual machine)."""
-        return self._tree is not None and not self._exited.done() and self._tree.stop()
+        tree = self._found_tree()
+        return tree is not None and not self._exited.done() and tree.stop()
 
     def resume(self) -> None:
         if self._tree is not None and not self._exited.done():
