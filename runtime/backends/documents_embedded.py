@@ -8,8 +8,13 @@
       data/            its database
 
 The server is restarted on the same port when it dies, so a client of `url` goes on after about half a
-second; nothing that was acknowledged is lost (`--sync-on-commit`). When it cannot be kept running,
-`wait_failed` raises.
+second; nothing that was acknowledged is lost (`--sync-on-commit`). One that no longer serves is killed
+(`embedded.watch`), which is a death like others.
+
+When the server cannot be started, `wait_failed` raises, which ends the program. Only starts count that
+fail before the server listens (a full disk, a damaged file, a missing library). What happens to a server
+that has listened, commands of any space may have done to it: were such deaths counted, a few bombs would
+end the program for all spaces. They only lengthen the pause before the next start.
 """
 
 from __future__ import annotations
@@ -33,7 +38,8 @@ from runtime.backends.embedded.child import (
 )
 from runtime.backends.embedded.lock import hold_lock
 from runtime.backends.embedded.log import EmbeddedLog
-from runtime.backends.embedded.login import EmbeddedLogin
+from runtime.backends.embedded.login import EmbeddedLogin, LoginRefusedError
+from runtime.backends.embedded.watch import EmbeddedBounds, wait_lost
 from runtime.tasks import end_tasks
 
 _log = structlog.get_logger(__name__)
@@ -46,15 +52,16 @@ _START_TRIES = 5
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_LONGEST_S = 5.0
 _STABLE_S = 60.0
-"""A server that ran so long was healthy: its next death is counted as the first."""
+"""A server that ran so long was healthy: after its next death there is no pause."""
 
 
 class EmbeddedDocuments:
     """An async context manager: inside it the server runs and `url` reaches it.
 
-    `name` is for logs and messages. `cache_size` bounds the server's cache; `start_timeout_s` and
-    `stop_grace_s` one start and one stop; `lock_timeout_s` the wait for a former program's server to be
-    gone; `restarts_max` the restarts in a row. `command` replaces the installed server (tests).
+    `name` is for logs and messages. `bounds` say when a server is lost; `cache_size` bounds its cache;
+    `start_timeout_s` and `stop_grace_s` one start and one stop; `lock_timeout_s` the wait for a former
+    program's server to be gone; `restarts_max` the failed starts in a row. `command` replaces the
+    installed server (tests).
 
     Entering raises EmbeddedDocumentsError. Await `wait_failed` for as long as it is used.
     """
@@ -64,6 +71,7 @@ class EmbeddedDocuments:
         folder: Path,
         name: str,
         *,
+        bounds: EmbeddedBounds | None = None,
         cache_size: str = "256M",
         start_timeout_s: float = 30.0,
         stop_grace_s: float = 5.0,
@@ -73,6 +81,7 @@ class EmbeddedDocuments:
     ) -> None:
         self._folder = folder.absolute()
         self._name = name
+        self._bounds = bounds or EmbeddedBounds()
         self._cache_size = cache_size
         self._start_timeout_s = start_timeout_s
         self._stop_grace_s = stop_grace_s
@@ -179,6 +188,7 @@ class EmbeddedDocuments:
             folder=self._folder,
             log=self._output,
             lock=self._lock,
+            memory_max_bytes=self._bounds.memory_max_bytes,
         )
         try:
             async with asyncio.timeout(self._start_timeout_s):
@@ -234,41 +244,60 @@ class EmbeddedDocuments:
     async def _supervise(self) -> None:
         """Restart the server whenever it dies. Raises EmbeddedDocumentsError when that does not help."""
         now = asyncio.get_running_loop().time
-        failures = 0
+        deaths = 0
         while True:
             started = now()
             child = self._running
-            await child.wait_ended()
-            _log.warning(
-                "documents_died",
-                name=self._name,
-                pid=child.pid,
-                how=_how(child),
-                last_words=child.last_words[-500:],
-            )
-            if now() - started >= _STABLE_S:
-                failures = 0
-            failures = await self._restart(child.port, failures)
+            await self._end_of(child)
+            deaths = 0 if now() - started >= _STABLE_S else deaths
+            deaths = await self._restart(child.port, deaths)
             _log.info("documents_restarted", name=self._name, pid=self.pid)
 
-    async def _restart(self, port: int, failures: int) -> int:
-        """Start the server again on its port. Returns how often it has failed in a row."""
-        reason = f"it died {self._restarts_max} times in a row; see {self._folder / 'server.log'}"
-        while failures < self._restarts_max:
-            if failures:
-                pause_s = min(_BACKOFF_FIRST_S * 2 ** (failures - 1), _BACKOFF_LONGEST_S)
-                await asyncio.sleep(pause_s)
-            failures += 1
+    async def _end_of(self, child: EmbeddedChild) -> None:
+        """Wait until the server has died, or see that it is lost and kill it."""
+        ended = asyncio.create_task(child.wait_ended())
+        lost = asyncio.create_task(wait_lost(child.port, self._bounds))
+        try:
+            await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                _log.warning("documents_killed", name=self._name, pid=child.pid, why=lost.result())
+                await child.kill()
+        finally:
+            await end_tasks([ended, lost])
+        _log.warning(
+            "documents_died",
+            name=self._name,
+            pid=child.pid,
+            how=_how(child),
+            last_words=child.last_words[-500:],
+        )
+
+    async def _restart(self, port: int, deaths: int) -> int:
+        """Start the server again on its port. Returns how often it has died in a row, failed starts
+        included."""
+        failed_starts = 0
+        while True:
+            if deaths:
+                await asyncio.sleep(
+                    min(_BACKOFF_FIRST_S * 2 ** min(deaths - 1, 10), _BACKOFF_LONGEST_S)
+                )
+            deaths += 1
             try:
                 await self._start(port, auth=True)
             except EmbeddedDocumentsError as error:
-                reason = str(error)
+                if self._running.listened and not isinstance(error, LoginRefusedError):
+                    failed_starts = 0
+                    continue
+                failed_starts += 1
+                if failed_starts < self._restarts_max:
+                    continue
+                _log.error("documents_failed", name=self._name, reason=str(error))
+                raise EmbeddedDocumentsError(
+                    f"the embedded document server {self._name} cannot be kept running, its start"
+                    f" failed {failed_starts} times in a row: {error}"
+                ) from error
             else:
-                return failures
-        _log.error("documents_failed", name=self._name, reason=reason)
-        raise EmbeddedDocumentsError(
-            f"the embedded document server {self._name} cannot be kept running: {reason}"
-        )
+                return deaths
 
     async def _stop_child(self) -> None:
         if self._child is not None:

@@ -8,6 +8,7 @@ asked is told after its time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,7 +39,7 @@ class RabbitMqPeers(Peers):
 
     def __init__(self, options: RabbitMqOptions) -> None:
         self._options = options
-        self._publisher = Publisher(options, blocked=lambda: self._link.blocked, missing=_nothing)
+        self._publisher = Publisher(options, blocked=lambda: self._link.blocked, missing=None)
         self._link = Link(
             "peers",
             options,
@@ -59,6 +60,7 @@ class RabbitMqPeers(Peers):
         self._process_id, self._handler = process_id, handler
         self._running = asyncio.create_task(self._link.run(), name="rabbitmq peers")
         try:
+            await self._wait_up()
             yield
         finally:
             await end_tasks([self._running, *self._answering])
@@ -88,14 +90,31 @@ class RabbitMqPeers(Peers):
         except NoQueueError:
             raise NobodyThereError(process_id) from None
         except TimeoutError:
-            raise UnavailableError(f"process {process_id} did not answer in time") from None
+            raise UnavailableError(
+                f"process {process_id} did not answer in {timeout_s:g} s; whether it did what it was asked"
+                " is not known"
+            ) from None
         finally:
             del self._asked[question_id]
+
+    @property
+    def problem(self) -> str | None:
+        where = self._options.where
+        if self._link.problem is not None:
+            return f"other processes are not reached over RabbitMQ at {where}: {self._link.problem}"
+        return f"RabbitMQ at {where} takes nothing" if self._link.blocked else None
 
     async def wait_failed(self) -> None:
         if self._running is not None:
             await asyncio.wait({self._running})
             self._running.result()
+
+    async def _wait_up(self) -> None:
+        """Who serves before others reach it would begin transactions that are over for everybody else. When
+        they never do it serves all the same: `problem` says so."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._link.wait_up()
 
     def _queue(self, process_id: str) -> str:
         return f"{self._options.prefix}.peer.{process_id}"
@@ -148,10 +167,6 @@ class RabbitMqPeers(Peers):
             message.channel.ack(message)
         except AmqpError as error:
             _log.warning("peer_not_answered", reason=str(error))
-
-
-def _nothing() -> None:
-    """A process that is gone needs no repair."""
 
 
 def _no_repair() -> Coroutine[Any, Any, None]:

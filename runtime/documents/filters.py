@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from runtime.documents import places
 from runtime.documents.operands import check_expression
-from runtime.documents.walk import Walk
+from runtime.documents.walk import INT64_MAX, Walk
 
 _LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
 _WHOLE: Final = _LOGICAL | {"$expr", "$text", "$comment", "$sampleRate"}
 """Operators that stand where a field could."""
 _PLAIN: Final = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte"}) | frozenset(
-    {"$exists", "$type", "$size", "$mod", "$bitsAllClear", "$bitsAllSet", "$bitsAnyClear"}
-    | {"$bitsAnySet", "$maxDistance", "$minDistance"}
+    {"$exists", "$type", "$size", "$mod"}
 )
 """Their argument is a value without operators; where its type matters the database checks it."""
 _NESTING: Final = frozenset({"$not", "$elemMatch"})
 _LISTS: Final = frozenset({"$in", "$nin", "$all"})
-_PLACES: Final = frozenset({"$geoWithin", "$geoIntersects", "$near", "$nearSphere"})
-_SHAPES: Final = frozenset(
-    {"$geometry", "$box", "$polygon", "$center", "$centerSphere", "$maxDistance", "$minDistance"}
-)
+_BITS: Final = ("$bitsAllClear", "$bitsAllSet", "$bitsAnyClear", "$bitsAnySet")
+_BIT_MAX: Final = 1_000
+"""A position. A number has 64 bits, and binary data no SDK can write; the embedded database computes a number
+with as many bits as this, and with millions does nothing else for seconds."""
 _TEXT: Final = frozenset({"$search", "$language", "$caseSensitive", "$diacriticSensitive"})
 
 
@@ -81,8 +82,8 @@ def _check_operators(walk: Walk, value: dict[str, Any], where: str) -> None:
             walk.regex(each, value.get("$options", ""), inside)
         elif name == "$options" and "$regex" not in value:
             raise walk.error(f"{inside} needs a $regex beside it")
-        elif name in _PLACES:
-            _check_place(walk, each, inside)
+        elif name in _OPERANDS:
+            _OPERANDS[name](walk, each, inside)
         elif name != "$options":
             raise walk.unknown(name, where)
 
@@ -106,11 +107,17 @@ def _check_list(walk: Walk, name: str, value: Any, where: str) -> None:
             walk.stored(each, where)
 
 
-def _check_place(walk: Walk, value: Any, where: str) -> None:
-    if not isinstance(value, dict):
-        walk.stored(value, where)  # a pair of coordinates
-        return
-    for key, each in value.items():
-        if key.startswith("$") and key not in _SHAPES:
-            raise walk.unknown(key, where)
-        walk.stored(each, where)
+def _check_bits(walk: Walk, value: Any, where: str) -> None:
+    for each in walk.choices(value, where) if isinstance(value, list) else [value]:
+        walk.number(each, where)
+        if not 0 <= each <= (_BIT_MAX if isinstance(value, list) else INT64_MAX):
+            raise walk.error(f"{where} needs a mask or positions of bits, not negative")
+
+
+_OPERANDS: Final[Mapping[str, Callable[[Walk, Any, str], None]]] = {
+    **dict.fromkeys(_BITS, _check_bits),
+    **dict.fromkeys(("$near", "$nearSphere"), places.check_near),
+    **dict.fromkeys(("$geoWithin", "$geoIntersects"), places.check_area),
+    **dict.fromkeys(("$maxDistance", "$minDistance"), places.check_distance),
+}
+"""Operators whose argument has a form of its own."""

@@ -21,6 +21,7 @@ INSERTED_FIELD = f"{OWNER_FIELD}_inserted"
 begins with a document that has it: so its pipeline can tell that it inserts."""
 
 _DOCUMENTS = frozenset({"doc", "docs", "replacement"})
+_LOGICAL = frozenset({"$and", "$or", "$nor"})
 _PIPELINE = "pipeline"
 _UPDATE = "update"
 
@@ -52,7 +53,35 @@ def narrowed(condition: Mapping[str, Any], given: Any) -> dict[str, Any]:
         return dict(condition)
     if not isinstance(given, Mapping):
         raise DatabaseError(BAD_VALUE, "a filter is an object")
-    return {**condition, **given, **condition}
+    seen = _guard(condition)
+    return {**condition, **(given if seen is None else _guarded(given, seen)), **condition}
+
+
+def _guard(condition: Mapping[str, Any]) -> Any:
+    """What a rule wants of the owner, as an expression; None when it wants nothing of it."""
+    wanted = condition.get(OWNER_FIELD)
+    if wanted is None:
+        return None
+    ((operator, named),) = wanted.items()
+    names = named if operator in {"$in", "$nin"} else [named]
+    among = {"$in": [{"$ifNull": [f"${OWNER_FIELD}", None]}, {"$literal": names}]}
+    return {"$not": [among]} if operator in {"$ne", "$nin"} else among
+
+
+def _guarded(filter_: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+    """No `$expr` is computed for documents that are not seen: it may fail at one, which tells about it. A
+    database chooses by itself in which order it looks at the members of a filter."""
+    made: dict[str, Any] = {}
+    for key, each in filter_.items():
+        if key == "$expr":
+            made[key] = {"$cond": [seen, each, False]}
+        elif key in _LOGICAL and isinstance(each, list):
+            made[key] = [
+                _guarded(branch, seen) if isinstance(branch, Mapping) else branch for branch in each
+            ]
+        else:
+            made[key] = each
+    return made
 
 
 def without_owner(value: Any) -> Any:

@@ -16,6 +16,10 @@ Stage = Mapping[str, Any]
 
 WRITING_STAGES = frozenset({"$out", "$merge"})
 
+_BARRIER: Stage = {"$limit": 2**31 - 1}
+"""More documents than there are. A database moves filters forward and joins them with the owner's condition,
+in an order of its own, but not over this: an expression that fails at a document tells about it."""
+
 _CHOOSING = frozenset({"$sort", "$skip", "$limit"})
 _FOREIGN = {"$graphLookup": "from", "$lookup": "from", "$unionWith": "coll"}
 """Where stages name the collection that they read."""
@@ -28,8 +32,10 @@ def owned_pipeline(pipeline: Any, owner: Mapping[str, Any] | None = None) -> lis
     Raises DatabaseError for stages that are none, and for joins whose result has no plain name."""
     stages = [_stage(each) for each in _list(pipeline)]
     front, rest = _front(stages)
+    computed = any("$match" in stage and reads_unnamed(stage) for stage in rest)
     return [
         *_under(front, owner),
+        *([_BARRIER] if computed and owner is not None else []),
         {"$unset": OWNER_FIELD},
         *(made for stage in rest for made in _closed(stage)),
     ]

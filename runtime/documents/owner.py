@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from runtime.documents.errors import BAD_VALUE, DatabaseError
+from runtime.documents.expressions import NOBODY
 from runtime.documents.hidden import (
     INSERTED_FIELD,
     OWNER_FIELD,
@@ -32,8 +33,11 @@ from runtime.messages import ADMINISTRATION, DocumentCommand, Verb
 __all__ = [
     "OWNER_FIELD",
     "PermissionDeniedError",
+    "answers_nothing",
+    "asked_verb",
     "for_client",
     "for_trusted",
+    "reads_everything",
     "refuse_hidden",
     "under_decision",
     "without_owner",
@@ -59,6 +63,11 @@ _AS_UPDATE = {
     Verb.REPLACE_ONE: Verb.UPDATE_ONE,
     Verb.FIND_ONE_AND_REPLACE: Verb.FIND_ONE_AND_UPDATE,
 }
+_AS_REPLACEMENT = {update: replacement for replacement, update in _AS_UPDATE.items()}
+_RETURNING = frozenset(
+    {Verb.FIND_ONE_AND_UPDATE, Verb.FIND_ONE_AND_REPLACE, Verb.FIND_ONE_AND_DELETE}
+)
+"""Writes that answer a document."""
 _TRANSACTIONS = frozenset({Verb.START_TRANSACTION, Verb.COMMIT_TRANSACTION, Verb.ABORT_TRANSACTION})
 
 
@@ -83,13 +92,33 @@ def for_client(command: DocumentCommand, rules: Rules, user_id: str | None) -> D
     if command.verb in ADMINISTRATION:
         raise PermissionDeniedError(command.collection, command.verb)
     refuse_hidden(command)
-    operation = operation_of(command.verb)
-    decision = rules.decide(command.collection, operation, user_id)
-    if decision.refused:
-        raise PermissionDeniedError(command.collection, operation)
+    decision = _decided(command, rules, user_id)
     if command.verb is Verb.AGGREGATE:
         _check_joins(command, rules, user_id)
     return under_decision(command, decision, user_id)
+
+
+def _decided(command: DocumentCommand, rules: Rules, user_id: str | None) -> Decision:
+    """A write that answers a document is made on those only that may be read, too, where there are such."""
+    decision = rules.decide(command.collection, operation := operation_of(command.verb), user_id)
+    if decision.refused:
+        raise PermissionDeniedError(command.collection, operation)
+    if command.verb not in _RETURNING:
+        return decision
+    both = decision.owners & rules.decide(command.collection, Operation.READ, user_id).owners
+    return decision if both == NOBODY else Decision(both)
+
+
+def answers_nothing(command: DocumentCommand, rules: Rules, user_id: str | None) -> bool:
+    """Whether the document that a client's write answers is kept from it: `.write` alone decides about the
+    write (spec §7), but nothing is shown that nobody let it read."""
+    if command.verb not in _RETURNING:
+        return False
+    write, read = (
+        rules.decide(command.collection, operation, user_id).owners
+        for operation in (Operation.WRITE, Operation.READ)
+    )
+    return write & read == NOBODY
 
 
 def for_trusted(command: DocumentCommand, user_id: str | None = None) -> DocumentCommand:
@@ -99,6 +128,18 @@ def for_trusted(command: DocumentCommand, user_id: str | None = None) -> Documen
         return command
     refuse_hidden(command)
     return under_decision(command, ALLOW, user_id)
+
+
+def reads_everything(command: DocumentCommand, rules: Rules, user_id: str | None) -> bool:
+    """Whether a client may read every document of the command's collection."""
+    return rules.decide(command.collection, Operation.READ, user_id).allowed
+
+
+def asked_verb(command: DocumentCommand) -> Verb:
+    """The verb that the caller sent, for messages: only a replacement is an update by a pipeline."""
+    if isinstance(command.arguments.get("update"), list):
+        return _AS_REPLACEMENT.get(command.verb, command.verb)
+    return command.verb
 
 
 def under_decision(

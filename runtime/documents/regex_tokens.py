@@ -31,6 +31,8 @@ class Kind(Enum):
     OPEN_ZERO_WIDTH = auto()
     ZERO_WIDTH = auto()
     """An assertion or a change of options: takes no character."""
+    START = auto()
+    """`^` or `\\A`, where lines do not count: holds in one place of the text."""
     CLOSE = auto()
     OR = auto()
     REPEAT = auto()
@@ -80,10 +82,10 @@ _ESCAPES: Final = {
     "R": ALL,
     "X": ALL,
 }
-_ZERO_WIDTH: Final = "bBAzZG"
-_SIGNS: Final = {")": Kind.CLOSE, "|": Kind.OR, "^": Kind.ZERO_WIDTH, "$": Kind.ZERO_WIDTH}
+_ZERO_WIDTH: Final = "bBzZG"
+_SIGNS: Final = {")": Kind.CLOSE, "|": Kind.OR, "^": Kind.START, "$": Kind.ZERO_WIDTH}
 _OPENING: Final = frozenset({Kind.OPEN, Kind.OPEN_ZERO_WIDTH})
-_NOT_REPEATED: Final = _OPENING | {Kind.ZERO_WIDTH, Kind.OR, Kind.REPEAT}
+_NOT_REPEATED: Final = _OPENING | {Kind.ZERO_WIDTH, Kind.START, Kind.OR, Kind.REPEAT}
 _GROUPS_MAX: Final = 50
 _OPENERS: Final = (
     (re.compile(r"\(\?(?::|>|P?<[A-Za-z_]\w*>|[ims]*(?:-[ims]+)?:)"), Kind.OPEN),
@@ -164,6 +166,8 @@ def _repeat(pattern: str, at: int) -> tuple[Token, int]:
 
 def _escape(pattern: str, at: int) -> tuple[Token, int]:
     name = pattern[at + 1 : at + 2]
+    if name == "A":
+        return Token(Kind.START), at + 2
     if name and name in _ZERO_WIDTH:
         return Token(Kind.ZERO_WIDTH), at + 2
     characters, at = _escaped(pattern, at)

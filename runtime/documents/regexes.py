@@ -1,10 +1,20 @@
-"""Regular expressions that would explode are refused by their structure, in time linear in their length.
+r"""Regular expressions that would explode are refused by their structure, in time linear in their length.
 
 A backtracking engine needs exponential time where one text can match the body of a repetition in
 several ways. So the body of each repetition must be unambiguous: from the next character alone one can
 tell whether it belongs to this turn, to the next, or behind the repetition, and which alternative it
-is. Outside of repetitions ambiguity costs a power (an unbounded repetition that can be left anywhere)
-or a factor (an option, alternatives), and is bounded by number. What can not be judged is refused.
+is. What can not be judged is refused.
+
+Outside of repetitions ambiguity costs a factor (an option, a short repetition, alternatives), which is
+bounded by number, or a power of the text's length, which is bounded by degree. Of `X*Y` all of Y is tried
+again at each place where X* may end, so degrees add up; where Y can not begin like X there is one such
+place. A search puts one more degree in front, as it begins at every place of the text, but for `^`:
+
+    ^[a-z]+@[a-z]+$  1    \d+-\d+  2    .*word.*  2    .*one.*two  3    a*a*b  3
+
+The embedded server's engine (Python's) can not be interrupted and holds its interpreter meanwhile: a
+degree of 3 takes 5 s for 3,000 characters, one of 2 for 40,000 to 100,000. A real MongoDB gives up by itself
+(match limit of PCRE2), so there the bound may be set higher.
 """
 
 from __future__ import annotations
@@ -15,12 +25,15 @@ from typing import Final
 
 from runtime.documents.regex_tokens import Kind, RegexRefusedError, Token, tokens
 
+DEGREE_MAX: Final = 2
 _OPTIONS: Final = frozenset("imsx")
 _SIZE_MAX: Final = 10_000
 """Characters after bounded repetitions are written out, as engines do."""
-_LOOPS_MAX: Final = 5
-_CHOICES_MAX: Final = 10
+_FACTOR_MAX: Final = 1024
+_SHORT_MAX: Final = 31
+"""Characters between the least and the most of a repetition that costs a factor and no power."""
 _IGNORES_CASE: Final = re.compile(r"\(\?[a-z-]*i")
+_SEES_LINES: Final = re.compile(r"\(\?[a-z-]*m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +44,31 @@ class _Part:
     first: int = 0
     """Characters it may start with."""
     again: int = 0
-    """Characters that a repetition at its end may go on with although it could be over."""
+    """Characters that a long repetition at its end may go on with although it could be over."""
     more: int = 0
-    """The same for an option at its end."""
+    """The same for an option or a short repetition at its end."""
     size: int = 0
-    loops: int = 0
-    """Repetitions that can be left in more than one place."""
-    choices: int = 0
-    """Other places where the next character does not tell how to go on."""
+    ways: int = 0
+    """Degree of the number of places where it can end."""
+    degree: int = 0
+    """Of the time until all its ways are tried, as when what follows fails."""
+    last_degree: int = 0
+    """The same as the end of a pattern, where its first way ends the search."""
+    fails: bool = False
+    """Whether there are texts on which it does not match at all."""
+    starts: bool = False
+    """Whether it matches at the text's start only."""
+    looked: int = 0
+    """Degree of the assertions within."""
+    factor: int = 1
+    """Ways to go on in the other places where the next character does not tell; not above `_FACTOR_MAX`
+    by more than one."""
+    width: int = 2
+    """Ways of the option or short repetition at its end."""
 
 
 _NOTHING: Final = _Part()
+_ASSERTION: Final = _Part(fails=True)
 
 
 @dataclass(slots=True)
@@ -66,11 +93,19 @@ class _Group:
         self.close_alternative()
         part = self.done or _NOTHING
         if self.zero_width:
-            return replace(part, nullable=True, first=0, again=0, more=0)
+            degree = part.degree
+            return replace(
+                _ASSERTION,
+                size=part.size,
+                factor=part.factor,
+                degree=degree,
+                last_degree=degree,
+                looked=degree,
+            )
         return part
 
 
-def regex_problem(pattern: str, options: str = "") -> str | None:
+def regex_problem(pattern: str, options: str = "", *, degree_max: int = DEGREE_MAX) -> str | None:
     """Why this pattern may not be used (to be put behind its name), or None."""
     if not _OPTIONS.issuperset(options):
         return "has options other than i, m, s and x"
@@ -79,10 +114,15 @@ def regex_problem(pattern: str, options: str = "") -> str | None:
         whole = _read(tokens(pattern, extended="x" in options, fold=fold))
     except RegexRefusedError as refused:
         return str(refused)
-    if whole.loops > _LOOPS_MAX:
-        return f"has more than {_LOOPS_MAX} repetitions that can end in many places"
-    if whole.choices > _CHOICES_MAX:
-        return f"has more than {_CHOICES_MAX} options that look alike"
+    starts = whole.starts and "m" not in options and _SEES_LINES.search(pattern) is None
+    degree = max(1, whole.last_degree + (not starts))
+    if degree > degree_max:
+        return (
+            f"may take time with power {degree} of the text's length, {degree_max} is allowed: begin it"
+            " with ^, leave out .* at its ends, or follow a repetition by what it can not match"
+        )
+    if whole.factor > _FACTOR_MAX:
+        return f"has options that look alike, with more than {_FACTOR_MAX} ways through them"
     return None
 
 
@@ -92,7 +132,7 @@ def _read(pattern: list[Token]) -> _Part:
         group = open_[-1]
         match token.kind:
             case Kind.CHARACTER:
-                group.add(_Part(nullable=False, first=token.characters, size=1))
+                group.add(_Part(nullable=False, first=token.characters, size=1, fails=True))
             case Kind.OPEN | Kind.OPEN_ZERO_WIDTH:
                 open_.append(_Group(zero_width=token.kind is Kind.OPEN_ZERO_WIDTH))
             case Kind.CLOSE:
@@ -100,8 +140,8 @@ def _read(pattern: list[Token]) -> _Part:
                 if not open_:
                     raise RegexRefusedError("closes a group that is not open")
                 open_[-1].add(group.close())
-            case Kind.ZERO_WIDTH:
-                group.add(_NOTHING)
+            case Kind.ZERO_WIDTH | Kind.START:
+                group.add(replace(_ASSERTION, starts=token.kind is Kind.START))
             case Kind.OR:
                 group.close_alternative()
             case Kind.REPEAT:
@@ -114,46 +154,81 @@ def _read(pattern: list[Token]) -> _Part:
 def _sequence(left: _Part, right: _Part) -> _Part:
     loop = left.again & right.first
     choice = not loop and (left.more & right.first or (left.nullable and left.first & right.first))
+    ways = left.ways + bool(loop)
+    # What can not fail is tried once, when it is the last.
+    last = max(left.degree, ways + right.last_degree)
+    if not right.fails:
+        last = max(left.last_degree, right.last_degree)
     return _Part(
         nullable=left.nullable and right.nullable,
         first=left.first | (right.first if left.nullable else 0),
         again=right.again | (left.again if right.nullable else 0),
         more=right.more | (left.more | right.first if right.nullable else 0),
         size=_checked(left.size + right.size),
-        loops=left.loops + right.loops + bool(loop),
-        choices=left.choices + right.choices + bool(choice),
+        ways=ways + right.ways,
+        degree=max(left.degree, ways + right.degree),
+        last_degree=last,
+        fails=left.fails or right.fails,
+        starts=left.starts or (right.starts and not left.size),
+        looked=max(left.looked, right.looked),
+        factor=_capped(left.factor * right.factor * (left.width if choice else 1)),
+        width=max(left.width, right.width) if right.nullable else right.width,
     )
 
 
 def _either(left: _Part, right: _Part) -> _Part:
+    alike = left.first & right.first or (left.nullable and right.nullable)
     return _Part(
         nullable=left.nullable or right.nullable,
         first=left.first | right.first,
         again=left.again | right.again,
         more=left.more | right.more,
         size=_checked(left.size + right.size),
-        loops=left.loops + right.loops,
-        choices=left.choices
-        + right.choices
-        + bool(left.first & right.first or (left.nullable and right.nullable)),
+        ways=max(left.ways, right.ways),
+        degree=max(left.degree, right.degree),
+        last_degree=max(left.last_degree, right.last_degree),
+        fails=left.fails and right.fails,
+        starts=left.starts and right.starts,
+        looked=max(left.looked, right.looked),
+        factor=_capped(left.factor + right.factor if alike else max(left.factor, right.factor)),
+        width=max(left.width, right.width),
     )
 
 
 def _repeated(body: _Part, lowest: int, highest: int | None) -> _Part:
+    optional = lowest == 0
     if highest is not None and highest <= 1:
-        return replace(body, nullable=body.nullable or lowest == 0)
-    ambiguous = body.loops or body.choices or (body.again | body.more) & body.first
+        return replace(
+            body,
+            nullable=body.nullable or optional,
+            fails=body.fails and not optional,
+            starts=body.starts and not optional,
+        )
+    ambiguous = body.ways or body.factor > 1 or (body.again | body.more) & body.first
     if body.size and (ambiguous or body.nullable):
         raise RegexRefusedError(
             "repeats what can match the same text in several ways, which may take for ever;"
             " let each turn start with a character that no turn can end or go on with"
         )
+    spread = None if highest is None else (highest - lowest) * body.size
+    long = spread is None or spread > _SHORT_MAX or body.degree > 0
+    degree = body.degree if spread == 0 else max(body.looked + 1, body.degree) if long else 0
     return replace(
         body,
-        nullable=lowest == 0,
-        again=body.again | (body.first if highest != lowest else 0),
+        nullable=optional,
+        fails=not optional,
+        starts=body.starts and not optional,
+        again=body.again | (body.first if long and spread != 0 else 0),
+        more=body.more | (body.first if not long and spread else 0),
         size=_checked(body.size * max(lowest, highest or 1)),
+        degree=degree,
+        last_degree=degree,
+        width=spread + 1 if spread and not long else body.width,
     )
+
+
+def _capped(factor: int) -> int:
+    return min(factor, _FACTOR_MAX + 1)
 
 
 def _checked(size: int) -> int:

@@ -45,7 +45,7 @@ def policy_of(name: PolicyName, text: str | None = None) -> CollectionPolicy:
 
 
 def operation_of(verb: Verb) -> Operation:
-    """What a command needs."""
+    """What a command needs (spec §7); see `owner.answers_nothing` for writes that answer a document."""
     return Operation.READ if verb in READS else Operation.WRITE
 
 

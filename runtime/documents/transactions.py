@@ -1,8 +1,8 @@
 """The open transactions of this process: whose, for how long, how many (spec: database commands §6).
 
 An id names the process that opened it, `tx-{process}-{24 hex}`: a transaction lives in one session of one
-process, and others send its commands there. Who forgets to finish one loses it after `idle_s`; nothing of it
-was written then.
+process, and others send its commands there. Who forgets to finish one loses it after `idle_s`, who never ends
+with it after `life_s`; nothing of it was written then.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -18,12 +17,15 @@ from typing import TypeVar
 import structlog
 
 from runtime.documents.errors import NO_SUCH_TRANSACTION, WRITE_CONFLICT, DatabaseError
+from runtime.documents.transaction_room import TransactionBounds, TransactionRoom
 from runtime.errors import OverloadedError
 from runtime.ports import DocumentTransaction, SpaceDocuments
 
 _log = structlog.get_logger(__name__)
 
-_ID = re.compile(r"tx-([0-9a-z]{1,32})-[0-9a-f]{24}")
+_PROCESS = re.compile(r"[0-9a-f]{16}")
+_ID = re.compile(rf"tx-({_PROCESS.pattern})-[0-9a-f]{{24}}")
+"""The owner becomes part of a queue's name: nothing that could be another queue's fits."""
 
 _ENDING = frozenset({NO_SUCH_TRANSACTION, WRITE_CONFLICT})
 """Errors after which the server has it no more."""
@@ -34,10 +36,30 @@ T = TypeVar("T")
 class _Open:
     """One of them. Its commands take turns."""
 
-    __slots__ = ("idle", "over", "space_id", "transaction", "turn", "waiting")
+    __slots__ = (
+        "idle",
+        "over",
+        "space_id",
+        "transaction",
+        "turn",
+        "until",
+        "user_id",
+        "waiting",
+    )
 
-    def __init__(self, space_id: str, transaction: DocumentTransaction) -> None:
+    def __init__(
+        self,
+        space_id: str,
+        user_id: str | None,
+        transaction: DocumentTransaction,
+        *,
+        until: float,
+    ) -> None:
         self.space_id = space_id
+        self.user_id = user_id
+        """Of the client that began it."""
+        self.until = until
+        """When it ends in any case; loop time."""
         self.transaction = transaction
         self.turn = asyncio.Lock()
         self.waiting = 0
@@ -55,20 +77,21 @@ class Transactions:
         *,
         process_id: str,
         idle_s: float,
-        per_space_max: int,
-        total_max: int,
+        life_s: float,
+        bounds: TransactionBounds,
         waiting_max: int = 16,
     ) -> None:
-        """`process_id`: digits and small letters, at most 32. `waiting_max`: commands of one transaction that
-        wait for their turn."""
+        """`process_id`: 16 hex digits. `waiting_max`: commands of one transaction, the one under way and
+        those that wait for their turn."""
+        if not _PROCESS.fullmatch(process_id):
+            raise ValueError(f"{process_id!r} is no id of a process: 16 hex digits")
         self.process_id = process_id
         self._documents = documents
         self._idle_s = idle_s
-        self._per_space_max = per_space_max
-        self._total_max = total_max
+        self._life_s = life_s
+        self._room = TransactionRoom(bounds)
         self._waiting_max = waiting_max
         self._open: dict[str, _Open] = {}
-        self._of_space: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -85,24 +108,19 @@ class Transactions:
             if self._ending:  # each is bounded by the port
                 await asyncio.wait(self._ending)
 
-    async def begin(self, space_id: str) -> str:
-        """The id of a new one. Raises OverloadedError when too many are open, UnavailableError."""
-        if (
-            self._of_space[space_id] >= self._per_space_max
-            or self._of_space.total() >= self._total_max
-        ):
-            raise OverloadedError(
-                f"{self._of_space[space_id]} transactions of {space_id} are open"
-                " (YUNHAN_DATABASE_TRANSACTIONS_PER_SPACE_MAX, _MAX); commit or roll back, then try again"
-            )
-        self._of_space[space_id] += 1  # its room is taken before anything is waited for
+    async def begin(self, space_id: str, *, user_id: str | None = None) -> str:
+        """The id of a new one. `user_id`: of the client that wants it; None: a function or a backend, for
+        whom clients leave room. Raises TooManyTransactionsError and OverloadedError when too many are open,
+        UnavailableError."""
+        self._room.take(space_id, user_id)  # before anything is waited for
         try:
             transaction = await self._documents.begin(space_id)
         except BaseException:
-            self._leave(space_id)
+            self._room.leave(space_id, user_id)
             raise
         transaction_id = f"tx-{self.process_id}-{os.urandom(12).hex()}"
-        entry = self._open[transaction_id] = _Open(space_id, transaction)
+        until = asyncio.get_running_loop().time() + self._life_s
+        entry = self._open[transaction_id] = _Open(space_id, user_id, transaction, until=until)
         self._rest(transaction_id, entry)
         return transaction_id
 
@@ -129,6 +147,8 @@ class Transactions:
             entry.idle = None
         try:
             async with entry.turn:
+                if asyncio.get_running_loop().time() >= entry.until:
+                    self._forget(transaction_id)
                 if entry.over:
                     raise no_such_transaction(transaction_id)
                 try:
@@ -156,7 +176,8 @@ class Transactions:
 
     def _rest(self, transaction_id: str, entry: _Open) -> None:
         loop = asyncio.get_running_loop()
-        entry.idle = loop.call_later(self._idle_s, self._forget, transaction_id)
+        until = min(loop.time() + self._idle_s, entry.until)
+        entry.idle = loop.call_at(until, self._forget, transaction_id)
 
     def _forget(self, transaction_id: str) -> None:
         """Abort it behind everybody's back."""
@@ -177,13 +198,8 @@ class Transactions:
             entry.over = True
             if entry.idle is not None:
                 entry.idle.cancel()
-            self._leave(entry.space_id)
+            self._room.leave(entry.space_id, entry.user_id)
         return entry
-
-    def _leave(self, space_id: str) -> None:
-        self._of_space[space_id] -= 1
-        if not self._of_space[space_id]:
-            del self._of_space[space_id]
 
 
 def owner_of(transaction_id: str) -> str | None:

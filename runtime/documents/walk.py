@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from runtime.documents.errors import BAD_VALUE, DatabaseError
 from runtime.documents.names import check_collection, check_path, key_problem, shown
-from runtime.documents.regexes import regex_problem
+from runtime.documents.regexes import DEGREE_MAX, regex_problem
 
 _DEPTH_MAX = 150  # the walkers recurse: at most three frames for a level
+INT64_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,10 @@ class OperatorLimits:
     regexes: int = 20
     regex_chars: int = 1_000
     """Of one pattern."""
+    regex_degree: int = DEGREE_MAX
+    """Power of a text's length that a search may take (`regexes`)."""
+    steps: int = 1_000_000
+    """Of the expressions and stages for one document, as estimated (`expression_bounds`)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= _DEPTH_MAX:
@@ -108,8 +113,14 @@ class Walk:
         return value
 
     def number(self, value: Any, where: str) -> None:
+        """A whole number of 64 bits, as a double too. The database refuses most of the others; the embedded
+        one fails at some."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(f"{where} must be a number")
+        if isinstance(value, float) and not value.is_integer():  # NaN and infinities are none
+            raise self.error(f"{where} must be a whole number")
+        if not -INT64_MAX <= value <= INT64_MAX:
+            raise self.error(f"{where} must be a whole number of 64 bits")
 
     def path(self, value: Any, where: str) -> None:
         check_path(value, f"{where} (collection {self.collection})")
@@ -124,7 +135,7 @@ class Walk:
         if len(pattern) > self.limits.regex_chars:
             limit = self.limits.regex_chars
             raise self.error(f"{where}: the regular expression has more than {limit} characters")
-        problem = regex_problem(pattern, options)
+        problem = regex_problem(pattern, options, degree_max=self.limits.regex_degree)
         if problem is not None:
             raise self.error(f"{where}: the regular expression {problem}")
 

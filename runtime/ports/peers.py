@@ -26,6 +26,12 @@ class Peers(ABC):
         """The answer of another process. Raises NobodyThereError, UnavailableError when no answer came in
         time: nobody knows then whether it was done."""
 
+    @property
+    @abstractmethod
+    def problem(self) -> str | None:
+        """What keeps this process from asking others or from being asked now, for people; None when all is
+        well."""
+
     @abstractmethod
     async def wait_failed(self) -> None:
         """For ever, while it works; raises the reason when it does not any more."""

@@ -16,8 +16,15 @@ from typing import Any, Protocol
 
 import orjson
 
+from runtime.documents.errors import DatabaseError, may_quote, without_quotes
 from runtime.documents.operators import OperatorLimits, check_command
-from runtime.documents.owner import for_client, for_trusted, without_owner
+from runtime.documents.owner import (
+    answers_nothing,
+    for_client,
+    for_trusted,
+    reads_everything,
+    without_owner,
+)
 from runtime.documents.parse import parse_command, parse_management
 from runtime.documents.rules import Rules
 from runtime.documents.transactions import Transactions, no_such_transaction, owner_of
@@ -73,9 +80,19 @@ class DocumentService:
         self, space_id: str, rules: Rules, user_id: str | None, params: Mapping[str, Any]
     ) -> bytes:
         """Raises CallerError (DatabaseError, PermissionDeniedError, InvalidParameterError) or OursError."""
-        command = self._checked(parse_command(params))
-        command = for_client(command, rules, user_id)
-        return _data(await self._run(space_id, command, self._limits.client_time_max_ms))
+        asked = self._checked(parse_command(params))
+        command = for_client(asked, rules, user_id)
+        time_max_ms = self._limits.client_time_max_ms
+        try:
+            answer = await self._run(space_id, command, time_max_ms, client=user_id or "")
+        except DatabaseError as error:
+            if may_quote(error) and not reads_everything(asked, rules, user_id):
+                operation = f"{asked.verb} on collection {asked.collection}"
+                raise without_quotes(error, operation) from error
+            raise
+        if answers_nothing(asked, rules, user_id):
+            answer = replace(answer, result=None)
+        return _data(answer)
 
     async def trusted(
         self, space_id: str, params: Mapping[str, Any], *, user_id: str | None = None
@@ -96,11 +113,17 @@ class DocumentService:
         return command
 
     async def _run(
-        self, space_id: str, command: DocumentCommand, time_max_ms: int
+        self,
+        space_id: str,
+        command: DocumentCommand,
+        time_max_ms: int,
+        *,
+        client: str | None = None,
     ) -> DocumentAnswer:
+        """`client`: the user of an app; None for everybody else."""
         bounds = self._bounds(command, time_max_ms)
         if command.verb is Verb.START_TRANSACTION:
-            transaction_id = await self._transactions.begin(space_id)
+            transaction_id = await self._transactions.begin(space_id, user_id=client)
             return DocumentAnswer(affected=0, extra={"transactionId": transaction_id})
         if command.transaction_id is None:
             return await self._documents.run(space_id, command, bounds)

@@ -10,19 +10,26 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 import structlog
 
 from runtime.documents.errors import DatabaseError
 from runtime.documents.transactions import no_such_transaction
-from runtime.errors import CallerError, OursError, UnavailableError, YunhanError
+from runtime.errors import (
+    CallerError,
+    OursError,
+    OverloadedError,
+    UnavailableError,
+    YunhanError,
+)
 from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand, Verb
 from runtime.ports import NobodyThereError, PeerHandler, Peers
+from sandbox.json_text import parse_json, write_json
 
 _log = structlog.get_logger(__name__)
 
-_WAY_S = 5.0
-"""Beyond the command's own time: both ways, and its turn among the transaction's commands."""
+_WAY_S = 3.0
+"""Beyond the command's own time: both ways, and its turn among the transaction's commands. With a command's
+usual time that is less than the 5 s for which the SDKs wait: their callers are told what happened."""
 
 RunHere = Callable[[str, DocumentCommand, CommandBounds], Awaitable[DocumentAnswer]]
 
@@ -36,7 +43,7 @@ class TransactionsElsewhere:
     async def send(
         self, process_id: str, space_id: str, command: DocumentCommand, bounds: CommandBounds
     ) -> DocumentAnswer:
-        question = orjson.dumps(
+        question = write_json(
             {
                 "space": space_id,
                 "command": dataclasses.asdict(command),
@@ -59,7 +66,7 @@ def answer_for(run_here: RunHere) -> PeerHandler:
         try:
             space_id, command, bounds = _read_question(question)
             done = await run_here(space_id, command, bounds)
-            return orjson.dumps(
+            return write_json(
                 {"affected": done.affected, "result": done.result, "extra": dict(done.extra)}
             )
         except YunhanError as error:
@@ -73,7 +80,7 @@ def answer_for(run_here: RunHere) -> PeerHandler:
 
 def _read_question(question: bytes) -> tuple[str, DocumentCommand, CommandBounds]:
     try:
-        told: dict[str, Any] = orjson.loads(question)
+        told: dict[str, Any] = parse_json(question)
         command = told["command"]
         return (
             str(told["space"]),
@@ -91,22 +98,33 @@ def _error(error: YunhanError) -> bytes:
     told: dict[str, Any] = {"code": error.code, "message": error.message}
     if isinstance(error, DatabaseError):
         told |= {"number": error.number, "message": error.reason}
-    return orjson.dumps({"error": told | {"ours": isinstance(error, OursError)}})
+    told |= {
+        "ours": isinstance(error, OursError),
+        "overloaded": isinstance(error, OverloadedError),
+    }
+    return write_json({"error": told})
 
 
 def _read_answer(answer: bytes) -> DocumentAnswer:
     try:
-        told: dict[str, Any] = orjson.loads(answer)
+        told: dict[str, Any] = parse_json(answer)
         error = told.get("error")
         if error is None:
             return DocumentAnswer(
                 affected=told["affected"], result=told["result"], extra=told["extra"]
             )
-    except (ValueError, KeyError, AttributeError) as problem:
+        raised = _read_error(error)
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise UnavailableError(
             f"the answer of another process cannot be read ({type(problem).__name__})"
         ) from None
+    raise raised
+
+
+def _read_error(error: dict[str, Any]) -> YunhanError:
+    code, message = error["code"], error["message"]
     if "number" in error:
-        raise DatabaseError(error["number"], error["message"])
-    kind = OursError if error["ours"] else CallerError
-    raise kind(error["code"], error["message"])
+        return DatabaseError(error["number"], message)
+    if error.get("overloaded"):
+        return OverloadedError(message)
+    return OursError(code, message) if error["ours"] else CallerError(code, message)

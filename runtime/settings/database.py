@@ -38,14 +38,41 @@ class DatabaseSettings(SettingGroup):
     database_regex_max_chars: int = setting(
         1000, "count", "characters of a regular expression", ge=1
     )
+    database_steps_max: int = setting(
+        1_000_000,
+        "count",
+        "steps that the expressions of a command may take for one document, estimated before it runs",
+        ge=10_000,
+    )
+    database_regex_degree_max: int = setting(
+        0,
+        "power",
+        "search time of a regular expression as a power of the text's length, refused above;"
+        " 0 = 2 for the embedded database, 6 for another one",
+        ge=0,
+        le=6,
+    )
     database_transaction_idle_s: float = setting(
         10.0, "s", "a transaction without a command for so long is rolled back", gt=0
+    )
+    database_transaction_life_s: float = setting(
+        60.0, "s", "a transaction that is not over after so long is rolled back", gt=0
     )
     database_transactions_max: int = setting(
         500, "count", "transactions that are open in one process", ge=1
     )
     database_transactions_per_space_max: int = setting(
         50, "count", "transactions of one space that are open in one process", ge=1
+    )
+    database_transactions_per_user_max: int = setting(
+        5, "count", "transactions of one client's user that are open in one process", ge=1
+    )
+    database_transactions_reserved_percent: int = setting(
+        20,
+        "percent",
+        "of the transactions of a space and of a process: what clients leave to functions and backends",
+        ge=0,
+        le=90,
     )
     database_transfer_documents_max: int = setting(
         1000, "count", "documents of one page of an export or import", ge=1, le=100_000

@@ -21,6 +21,27 @@ class DocumentSettings(SettingGroup):
     documents_timeout_s: float = setting(
         5.0, "s", "longest wait for a server or an answer of the document database", gt=0
     )
+    documents_embedded_deaf_s: float = setting(
+        5.0,
+        "s",
+        "the embedded server is restarted when it takes no connection for so long, as in a regular"
+        " expression without end",
+        ge=1,
+    )
+    documents_embedded_stuck_s: float = setting(
+        60.0,
+        "s",
+        "the embedded server is restarted when it answers no command for so long, as during the making of"
+        " a large index, or when a command runs on for so long after its caller has hung up",
+        ge=5,
+    )
+    documents_embedded_memory_max_bytes: int = setting(
+        3 * 1024**3,
+        "bytes",
+        "memory of each of the two embedded servers; a command that needs more fails or ends the server"
+        " (Linux only)",
+        ge=512 * 1024**2,
+    )
     control_max_age_s: float = setting(
         5.0, "s", "oldest view of spaces and functions that a call may use", gt=0
     )

@@ -13,6 +13,7 @@ import structlog
 from runtime.backends.control_mongodb import ControlMongodb
 from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Client, connect, ping, require_replicas
+from runtime.backends.embedded.watch import EmbeddedBounds
 from runtime.backends.files_object import open_file_store
 from runtime.backends.http_aiohttp import AiohttpHttpClient
 from runtime.backends.intake_rabbitmq import RabbitMqIntake
@@ -200,8 +201,13 @@ async def _open_documents(
         file = settings.documents_password_file
         client = _connect(settings.documents_url, settings, stack, password_file=file)
         return client, client, {}
-    data = EmbeddedDocuments(data_dir.documents / "data", "data")
-    logs = EmbeddedDocuments(data_dir.documents / "logs", "logs")
+    bounds = EmbeddedBounds(
+        deaf_s=settings.documents_embedded_deaf_s,
+        stuck_s=settings.documents_embedded_stuck_s,
+        memory_max_bytes=settings.documents_embedded_memory_max_bytes,
+    )
+    data = EmbeddedDocuments(data_dir.documents / "data", "data", bounds=bounds)
+    logs = EmbeddedDocuments(data_dir.documents / "logs", "logs", bounds=bounds)
     async with asyncio.TaskGroup() as starts:  # both at once: half the time
         starts.create_task(stack.enter_async_context(data))
         starts.create_task(stack.enter_async_context(logs))

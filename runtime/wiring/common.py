@@ -30,7 +30,7 @@ from runtime.services.unstarted import record_lost, record_unstarted
 from runtime.settings import Settings
 from runtime.wiring.adapters import Adapters, open_adapters
 from runtime.wiring.keys import check_master_key
-from runtime.wiring.limits import async_defaults, document_limits
+from runtime.wiring.limits import async_defaults, document_limits, transaction_bounds
 
 _DAY_S = 86_400.0
 
@@ -87,6 +87,17 @@ class Common:
 
         return {"documents": self.adapters.documents_problem, "queue": queue}
 
+    def beside(self) -> Mapping[str, Check]:
+        """What every program serves calls without."""
+        peers = self.adapters.peers
+        if peers is None:
+            return {}
+
+        async def other_processes() -> str | None:
+            return peers.problem
+
+        return {"other processes": other_processes}
+
 
 async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
     """Open the adapters and what stands directly on them; closed with `stack`."""
@@ -134,8 +145,8 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         adapters.documents,
         process_id=secrets.token_hex(8),
         idle_s=settings.database_transaction_idle_s,
-        per_space_max=settings.database_transactions_per_space_max,
-        total_max=settings.database_transactions_max,
+        life_s=settings.database_transaction_life_s,
+        bounds=transaction_bounds(settings),
     )
     await stack.enter_async_context(transactions.open())
     documents = DocumentService(

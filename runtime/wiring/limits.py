@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime.documents.operators import OperatorLimits
+from runtime.documents.transaction_room import TransactionBounds
 from runtime.gateway.triggers.api import TriggerLimits
 from runtime.package.check import PackageLimits
 from runtime.services.async_terms import AsyncDefaults
@@ -22,12 +23,29 @@ def document_limits(settings: Settings) -> DocumentLimits:
             documents=settings.database_insert_max,
             stages=settings.database_stages_max,
             regex_chars=settings.database_regex_max_chars,
+            regex_degree=settings.database_regex_degree_max or _regex_degree(settings),
+            steps=settings.database_steps_max,
         ),
         documents=settings.database_documents_max,
         answer_bytes=settings.database_answer_max_bytes,
         time_ms=settings.database_time_ms,
         client_time_max_ms=settings.database_time_client_max_ms,
         trusted_time_max_ms=settings.database_time_function_max_ms,
+    )
+
+
+def _regex_degree(settings: Settings) -> int:
+    """What the database can bear: a real one gives up by itself, the embedded one cannot be interrupted."""
+    return 2 if settings.documents_url == "embedded:" else 6
+
+
+def transaction_bounds(settings: Settings) -> TransactionBounds:
+    """Open transactions of one process."""
+    return TransactionBounds(
+        per_user=settings.database_transactions_per_user_max,
+        per_space=settings.database_transactions_per_space_max,
+        total=settings.database_transactions_max,
+        reserved_percent=settings.database_transactions_reserved_percent,
     )
 
 

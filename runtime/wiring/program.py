@@ -60,6 +60,7 @@ async def build_program(role: Role, settings: Settings, stack: AsyncExitStack) -
         adapters = await open_worker_adapters(settings, DataDir(settings.data_dir), stack)
     common = await build_common(settings, stack)
     health = HealthApi(checks=common.checks(), gauges=common.gauges)
+    health.watch(beside=common.beside())
     background = dict(common.background)
     gateway = worker = worker_http = None
     if adapters is not None:

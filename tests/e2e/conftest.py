@@ -48,6 +48,11 @@ def space(management: Management) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def run_sdk(program: Program) -> RunSdk:
     """Run one of the drivers in `sdk/`; returns its printed array."""
+    return sdk_runner(program.endpoint)
+
+
+def sdk_runner(endpoint: str) -> RunSdk:
+    """`run_sdk` for another program."""
     if not (SDK / "node_modules").exists():
         lacks("the SDKs are not installed; run the tests by `make test`")
     node = default_node()
@@ -55,7 +60,7 @@ def run_sdk(program: Program) -> RunSdk:
     def run(driver: str, **config: Any) -> list[dict[str, Any]]:
         done = subprocess.run(
             [node, SDK / driver],
-            input=json.dumps({"endpoint": program.endpoint, **config}),
+            input=json.dumps({"endpoint": endpoint, **config}),
             capture_output=True,
             text=True,
             timeout=60,

@@ -17,6 +17,7 @@ from runtime.backends.space_documents_mongodb import SpaceDocumentsMongodb
 from runtime.documents.operators import OperatorLimits
 from runtime.documents.owner import OWNER_FIELD
 from runtime.documents.rules import Rules, policy_of
+from runtime.documents.transaction_room import TransactionBounds
 from runtime.documents.transactions import Transactions
 from runtime.errors import CallerError
 from runtime.messages import PolicyName
@@ -42,6 +43,7 @@ LIMITS = DocumentLimits(
     client_time_max_ms=3000,
     trusted_time_max_ms=60_000,
 )
+TRANSACTIONS = TransactionBounds(per_user=50, per_space=50, total=500, reserved_percent=0)
 TIME_S = 8.0
 """The longest a client's command may take, with what the adapter adds to 3 s."""
 DENIED = "PermissionDenied"
@@ -100,7 +102,7 @@ async def opened(url: str) -> AsyncIterator[DocumentService]:
     async with connect(url, timeout_s=5) as client:
         documents = SpaceDocumentsMongodb(client, prefix="t_")
         transactions = Transactions(
-            documents, process_id="p1", idle_s=10, per_space_max=50, total_max=500
+            documents, process_id="0" * 16, idle_s=10, life_s=60, bounds=TRANSACTIONS
         )
         async with transactions.open():
             yield DocumentService(documents=documents, transactions=transactions, limits=LIMITS)

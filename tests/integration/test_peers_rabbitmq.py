@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.backends.peers_rabbitmq import RabbitMqPeers
 from runtime.backends.rabbitmq.options import RabbitMqOptions
@@ -17,6 +18,7 @@ from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand, Ver
 from runtime.ports import NobodyThereError, PeerHandler
 from runtime.services.transaction_peers import TransactionsElsewhere, answer_for
 from tests.harness.polling import until
+from tests.harness.program import free_port
 from tests.harness.rabbitmq import RabbitMq
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -58,13 +60,53 @@ async def test_nobody_is_known_at_once(options: RabbitMqOptions) -> None:
             await a.ask("b", b"?", timeout_s=10)
 
 
+async def test_a_stranger_asked_for_is_no_news(options: RabbitMqOptions) -> None:
+    """Anybody can make up an owner: that must not fill the log."""
+    async with peer(options, "a") as a:
+        with capture_logs() as logs:
+            for number in range(20):
+                with pytest.raises(NobodyThereError):
+                    await a.ask(f"{number:016x}", b"?", timeout_s=10)
+        assert logs == []
+
+
+async def test_who_is_open_is_reached(options: RabbitMqOptions) -> None:
+    """Without waiting: what it begins at once must not be over for everybody else."""
+    one, two = RabbitMqPeers(options), RabbitMqPeers(options)
+    async with one.open("a", echo), two.open("b", echo):
+        assert (one.problem, two.problem) == (None, None)
+        assert await one.ask("b", b"?", timeout_s=10) == b"?"
+
+
+async def test_who_cannot_be_asked_says_so_and_goes_on(options: RabbitMqOptions) -> None:
+    impatient = replace(options, connect_timeout_s=0.5, reconnect_longest_s=0.2)
+    async with peer(options, "a"):
+        twin = RabbitMqPeers(
+            impatient
+        )  # the broker has the queue of this id for another connection
+        async with twin.open("a", echo):
+            assert twin.problem is not None
+            assert "RESOURCE_LOCKED" in twin.problem
+            with pytest.raises(UnavailableError):
+                await twin.ask("a", b"?", timeout_s=1)
+
+
+async def test_a_broker_that_is_away_is_a_problem() -> None:
+    nowhere = RabbitMqOptions(url=f"amqp://guest:secret@127.0.0.1:{free_port()}/")
+    peers = RabbitMqPeers(replace(nowhere, connect_timeout_s=0.2))
+    assert peers.problem is not None
+    async with peers.open("a", echo):
+        assert peers.problem is not None
+        assert "secret" not in peers.problem
+
+
 async def test_who_does_not_answer_in_time_is_not_waited_for(options: RabbitMqOptions) -> None:
     async def silent(_: bytes) -> bytes:
         await asyncio.Event().wait()
         raise AssertionError
 
     async with peer(options, "a") as a, peer(options, "b", silent):
-        with pytest.raises(UnavailableError, match="did not answer in time"):
+        with pytest.raises(UnavailableError, match=r"did not answer in 0\.2 s; whether it did"):
             await a.ask("b", b"?", timeout_s=0.2)
 
 

@@ -6,9 +6,11 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from runtime.errors import UnavailableError
+from runtime.gateway.health import HealthApi
 from runtime.lifecycle import PartFailedError, _must_not_end
 from runtime.wiring.common import Common
 from tests.harness.async_jobs import ListQueue
@@ -48,6 +50,27 @@ async def test_a_queue_that_does_not_end_is_waited_for() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_processes_that_cannot_ask_each_other_are_told_and_do_not_stop_calls() -> None:
+    peers = SimpleNamespace(problem="no connection")
+    common: Any = SimpleNamespace(adapters=SimpleNamespace(peers=peers))
+    health = HealthApi(checks={}, gauges=dict)
+    health.watch(beside=Common.beside(common))
+    answer = await health.readyz(None)  # type: ignore[arg-type]
+    assert isinstance(answer.body, bytes)
+    assert (answer.status, orjson.loads(answer.body)) == (
+        200,
+        {"status": "ready", "degraded": {"other processes": "does not work; the log says why"}},
+    )
+    assert await health.problems() == {"other processes": "no connection"}
+    peers.problem = None
+    assert await health.problems() == {}
+
+
+def test_a_program_that_is_alone_has_no_others() -> None:
+    common: Any = SimpleNamespace(adapters=SimpleNamespace(peers=None))
+    assert Common.beside(common) == {}
 
 
 async def test_a_part_that_just_returns_ends_the_program_unless_it_stops() -> None:

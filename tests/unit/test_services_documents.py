@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from runtime.documents.errors import NO_SUCH_TRANSACTION, DatabaseError
+from runtime.documents.errors import BAD_VALUE, NO_SUCH_TRANSACTION, DatabaseError
 from runtime.documents.operators import OperatorLimits
 from runtime.documents.owner import OWNER_FIELD, PermissionDeniedError
 from runtime.documents.rules import Rules, policy_of
+from runtime.documents.transaction_room import TooManyTransactionsError, TransactionBounds
 from runtime.documents.transactions import Transactions
 from runtime.errors import CallerError
 from runtime.messages import (
@@ -33,6 +34,7 @@ LIMITS = DocumentLimits(
     trusted_time_max_ms=60_000,
 )
 SPACE = "mp-1"
+HERE, THERE = "0" * 16, "f" * 16
 PRIVATE = Rules.of({"notes": policy_of(PolicyName.PRIVATE)})
 NOTHING = Rules.of({})
 
@@ -97,10 +99,10 @@ def peers() -> Peers:
 def service(server: Server, peers: Peers) -> DocumentService:
     transactions = Transactions(
         server,  # type: ignore[arg-type]
-        process_id="here",
+        process_id=HERE,
         idle_s=3600,
-        per_space_max=5,
-        total_max=5,
+        life_s=3600,
+        bounds=TransactionBounds(per_user=1, per_space=5, total=5, reserved_percent=0),
     )
     return DocumentService(
         documents=server,  # type: ignore[arg-type]
@@ -220,12 +222,56 @@ async def test_a_transaction_from_start_to_end(
 async def test_a_transaction_of_another_process_is_sent_there(
     service: DocumentService, server: Server, peers: Peers
 ) -> None:
-    transaction_id = f"tx-there-{'0' * 24}"
+    transaction_id = f"tx-{THERE}-{'0' * 24}"
     data = orjson.loads(await service.trusted(SPACE, insert_in(transaction_id)))
     assert data["affectedDocs"] == 7
     [(process_id, space_id, command)] = peers.sent
-    assert (process_id, space_id, command.verb) == ("there", SPACE, Verb.INSERT_ONE)
+    assert (process_id, space_id, command.verb) == (THERE, SPACE, Verb.INSERT_ONE)
     assert server.commands == []
+
+
+@pytest.mark.parametrize(
+    ("strange", "number"),
+    [
+        *[("", BAD_VALUE), ("x" * 10_000, BAD_VALUE)],
+        *[(f"tx-{digit * 16}-{'0' * 24}", BAD_VALUE) for digit in "\uff46\u0660\ud800"],
+        *[
+            (strange, NO_SUCH_TRANSACTION)
+            for strange in (
+                *["tx-../../x-0", f"tx-../../x-{'0' * 24}", f"tx-calls-{'0' * 24}"],
+                *[f"tx-{'f' * 15}F-{'0' * 24}", f"tx-{'f' * 17}-{'0' * 24}"],
+                *[f"tx-{THERE}-{'0' * 24}\n", f"tx-{THERE}\0-{'0' * 24}"],
+            )
+        ],
+    ],
+)
+async def test_a_wild_id_is_sent_to_nobody(
+    service: DocumentService, peers: Peers, strange: str, number: int
+) -> None:
+    with pytest.raises(DatabaseError) as error:
+        await service.trusted(SPACE, insert_in(strange))
+    assert error.value.number == number
+    assert len(error.value.message) < 200
+    assert peers.sent == []
+
+
+async def test_the_transactions_of_a_user_are_bounded_and_a_backends_are_not(
+    service: DocumentService,
+) -> None:
+    start = {"command": "startTransaction"}
+    await service.for_client(SPACE, PRIVATE, "tom", start)
+    with pytest.raises(TooManyTransactionsError):
+        await service.for_client(SPACE, PRIVATE, "tom", start)
+    await service.for_client(SPACE, PRIVATE, "jerry", start)
+    for _ in range(2):
+        await service.trusted(SPACE, start, user_id="tom")
+
+
+async def test_a_client_without_a_user_is_bounded_too(service: DocumentService) -> None:
+    start = {"command": "startTransaction"}
+    await service.for_client(SPACE, PRIVATE, None, start)
+    with pytest.raises(TooManyTransactionsError):
+        await service.for_client(SPACE, PRIVATE, None, start)
 
 
 async def test_rules_hold_inside_a_transaction(service: DocumentService) -> None:

@@ -17,11 +17,16 @@ from pymongo.errors import OperationFailure, PyMongoError
 from runtime.backends.embedded.child import EmbeddedDocumentsError
 from runtime.sealing import write_private_file
 
-_USER = "yunhan"
+USER = "yunhan"
+"""In the database admin."""
 _USER_EXISTS = 51003
 _TIMEOUT_MS = 10_000
 
 _Client = AsyncMongoClient[dict[str, Any]]
+
+
+class LoginRefusedError(EmbeddedDocumentsError):
+    """The server answers, but not to our user."""
 
 
 class EmbeddedLogin:
@@ -57,11 +62,11 @@ class EmbeddedLogin:
         try:
             async with _Client(_open_url(port), timeoutMS=_TIMEOUT_MS) as client:
                 try:
-                    await client.admin.command("createUser", _USER, **user)
+                    await client.admin.command("createUser", USER, **user)
                 except OperationFailure as error:
                     if error.code != _USER_EXISTS:  # left by a start that was interrupted
                         raise
-                    await client.admin.command("updateUser", _USER, **user)
+                    await client.admin.command("updateUser", USER, **user)
         except PyMongoError as error:
             raise _failed("did not take its user", error) from None
 
@@ -74,7 +79,7 @@ class EmbeddedLogin:
         except PyMongoError as error:
             raise _failed("does not know its user", error) from None
         names = {user["_id"] for user in users}
-        if names != {f"admin.{_USER}"}:
+        if names != {f"admin.{USER}"}:
             raise EmbeddedDocumentsError(
                 f"the embedded document server has users that are not ours: {sorted(names)};"
                 f" nothing was stored yet: delete {self._path.parent} and start again"
@@ -84,14 +89,16 @@ class EmbeddedLogin:
     async def ping(self, port: int, *, timeout_s: float) -> None:
         """One authenticated round trip, which also proves that the server on this port is ours.
 
-        Raises EmbeddedDocumentsError."""
+        Raises LoginRefusedError, and EmbeddedDocumentsError when there is no answer."""
         try:
             async with _Client(self.url(port), timeoutMS=round(timeout_s * 1000)) as client:
                 await client.admin.command("ping")
         except OperationFailure as error:
-            raise _failed(
-                f"refuses the password in {self._path}; delete that file to have a new one made",
-                error,
+            raise LoginRefusedError(
+                _said(
+                    f"refuses the password in {self._path}; delete that file to have a new one made",
+                    error,
+                )
             ) from None
         except PyMongoError as error:
             raise _failed("does not answer", error) from None
@@ -99,7 +106,7 @@ class EmbeddedLogin:
     def url(self, port: int) -> str:
         """With the password in it: for the driver only."""
         return (
-            f"mongodb://{_USER}:{quote(self._password, safe='')}@127.0.0.1:{port}/"
+            f"mongodb://{USER}:{quote(self._password, safe='')}@127.0.0.1:{port}/"
             "?authSource=admin&directConnection=true"
         )
 
@@ -109,8 +116,10 @@ def _open_url(port: int) -> str:
 
 
 def _failed(what: str, error: PyMongoError) -> EmbeddedDocumentsError:
+    return EmbeddedDocumentsError(_said(what, error))
+
+
+def _said(what: str, error: PyMongoError) -> str:
     """Without the cause's chain: its server reply is long and says no more."""
     reason = str(error).partition(", full error:")[0]
-    return EmbeddedDocumentsError(
-        f"the embedded document server {what}: {type(error).__name__}: {reason}"
-    )
+    return f"the embedded document server {what}: {type(error).__name__}: {reason}"

@@ -33,9 +33,14 @@ class Publisher:
     """One channel in confirm mode, again after every reconnection."""
 
     def __init__(
-        self, options: RabbitMqOptions, *, blocked: Callable[[], bool], missing: Callable[[], None]
+        self,
+        options: RabbitMqOptions,
+        *,
+        blocked: Callable[[], bool],
+        missing: Callable[[], None] | None,
     ) -> None:
-        """`missing` is called when a message found no queue: somebody deleted it."""
+        """`missing` is called when a message found no queue: somebody deleted it. None: these queues come and
+        go, that is no news."""
         self._options = options
         self._blocked = blocked
         self._missing = missing
@@ -78,8 +83,9 @@ class Publisher:
                     body, exchange=exchange, routing_key=routing_key, properties=properties
                 )
         except ReturnedError:
-            _log.warning("broker_queue_missing", exchange=exchange, routing_key=routing_key)
-            self._missing()
+            if self._missing is not None:
+                _log.warning("broker_queue_missing", exchange=exchange, routing_key=routing_key)
+                self._missing()
             raise NoQueueError(
                 f"RabbitMQ has no queue for {routing_key}: it was deleted and is made again; try again"
             ) from None

@@ -8,6 +8,7 @@ reads, writes   the commands on documents
 commands        which is which
 database        one space's database: errors and time limits of everything that is asked there
 results         answers, bounded
+plans           what `explain` shows
 administration  collections and indexes
 transaction     one transaction
 transfer        export and import

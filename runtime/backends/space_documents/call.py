@@ -9,7 +9,14 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 from runtime.backends.documents_mongodb import Document
+from runtime.documents.owner import asked_verb
 from runtime.messages import CommandBounds, DocumentCommand
+
+
+def operation_of(command: DocumentCommand) -> str:
+    """The command that the caller sent and its collection, for messages; no values."""
+    on = f" on collection {command.collection}" if command.collection else ""
+    return f"{asked_verb(command)}{on}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +30,8 @@ class Call:
 
     @property
     def what(self) -> str:
-        return f"{self.command.verb} on collection {self.command.collection}"
+        """The operation, for messages."""
+        return operation_of(self.command)
 
     @property
     def time_ms(self) -> int:

@@ -8,19 +8,27 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import pymongo
+import structlog
 from pymongo import ReadPreference, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
 
 from runtime.backends.documents_mongodb import Client
 from runtime.backends.space_documents.administration import administer, is_administration
-from runtime.backends.space_documents.call import Call
+from runtime.backends.space_documents.call import Call, operation_of
 from runtime.backends.space_documents.commands import carry_out
-from runtime.backends.space_documents.errors import told
+from runtime.backends.space_documents.errors import ServerFailedError, told
 from runtime.backends.space_documents.values import CODEC
+from runtime.documents.owner import asked_verb
 from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand
 
 _GRACE_S: Final = 5.0
 """For a client without a time limit of its own."""
+
+_PING_S: Final = 2.0
+"""A server that takes longer is not well."""
+
+_log = structlog.get_logger(__name__)
 
 
 class SpaceDatabase:
@@ -44,14 +52,28 @@ class SpaceDatabase:
         session: AsyncClientSession | None = None,
     ) -> DocumentAnswer:
         """Of a command of BSON values. Raises as `SpaceDocuments.run`."""
-        on = f" on collection {command.collection}" if command.collection else ""
-        async with self.answers(f"{command.verb}{on}", bounds.time_ms / 1000):
-            if is_administration(command.verb):
-                return await administer(self.database, command, bounds)
-            collection = self.database[command.collection]
-            return await carry_out(
-                Call(collection=collection, command=command, bounds=bounds, session=session)
-            )
+        try:
+            async with self.answers(operation_of(command), bounds.time_ms / 1000):
+                if is_administration(command.verb):
+                    return await administer(self.database, command, bounds)
+                collection = self.database[command.collection]
+                return await carry_out(
+                    Call(collection=collection, command=command, bounds=bounds, session=session)
+                )
+        except ServerFailedError as error:
+            if not await self._is_well():
+                raise
+            _log.warning("database_command_failed", command=asked_verb(command), code=error.number)
+            raise error.as_callers() from error
+
+    async def _is_well(self) -> bool:
+        """Whether the server answers a command that nothing can be wrong with."""
+        try:
+            async with asyncio.timeout(_PING_S):
+                await self.database.client.admin.command("ping")
+        except (PyMongoError, TimeoutError):
+            return False
+        return True
 
     @asynccontextmanager
     async def answers(self, what: str, time_s: float) -> AsyncIterator[None]:

@@ -27,7 +27,7 @@ from runtime.documents.errors import (
     WRITE_CONFLICT,
     DatabaseError,
 )
-from runtime.errors import UnavailableError, YunhanError
+from runtime.errors import OursError, UnavailableError, YunhanError
 
 _TOLD: Final = frozenset(
     {MAX_TIME_EXPIRED, WRITE_CONFLICT, NO_SUCH_TRANSACTION, OPERATION_NOT_IN_TRANSACTION}
@@ -35,10 +35,11 @@ _TOLD: Final = frozenset(
 """Passing ones that the caller is told nevertheless: it has to shorten its command, or to do all of its
 transaction again."""
 
+_FAILED: Final = frozenset({1, 8})
+"""InternalError, UnknownError: the server failed at the command and does not know why."""
+
 _OURS: Final = frozenset(
     {
-        1,  # InternalError
-        8,  # UnknownError
         13,  # Unauthorized: we are, whoever the caller is
         18,  # AuthenticationFailed
         43,  # CursorNotFound
@@ -62,6 +63,26 @@ _REFUSED: Final[Mapping[type[Exception], int]] = {
 """By the driver, before anything is sent. The rest of these is about values that BSON cannot hold."""
 
 _TEXT_MAX: Final = 500
+_DUPLICATE: Final = " dup key: "
+
+
+class ServerFailedError(OursError):
+    """The server failed at a command and does not know why. Where it is well, the command is to blame: it
+    holds what the server cannot carry out and did not foresee."""
+
+    def __init__(self, number: int, operation: str, text: str, note: str = "") -> None:
+        super().__init__("InternalServerError", f"document database ({operation}): {text}{note}")
+        self.number = number
+        self._operation = operation
+        self._note = note
+
+    def as_callers(self) -> DatabaseError:
+        """The same for a caller, without the text: it is about the server's insides."""
+        return DatabaseError(
+            BAD_VALUE,
+            f"{self._operation}: the database failed at this command; change its values or"
+            f" operators, they go beyond what it can do{self._note}",
+        )
 
 
 @contextmanager
@@ -80,7 +101,7 @@ def error_of(error: Exception, operation: str, database: str) -> YunhanError:
     """Ours for one of the driver's."""
     if isinstance(error, BulkWriteError):
         return _of_many(error, operation, database)
-    if isinstance(error, OperationFailure) and _is_callers(error):
+    if isinstance(error, OperationFailure) and (_is_callers(error) or _is_failed(error)):
         return of_reply({"code": error.code, **(error.details or {})}, operation, database)
     if isinstance(error, PyMongoError | InvalidBSON) and type(error) not in _REFUSED:
         return translate(error, operation)
@@ -94,11 +115,19 @@ def _is_callers(error: OperationFailure) -> bool:
     return error.code in _TOLD or (error.code not in _OURS and not may_pass(error))
 
 
+def _is_failed(error: OperationFailure) -> bool:
+    return (
+        error.code in _FAILED and not isinstance(error, WriteConcernError) and not may_pass(error)
+    )
+
+
 def of_reply(reply: dict[str, Any], operation: str, database: str, note: str = "") -> YunhanError:
     """For `code`, `codeName` and `errmsg` of a server's reply or of one write in it. `note` says what was
     done nevertheless."""
-    text = _cut(str(reply.get("errmsg") or "no further text").replace(f"{database}.", ""))
+    text = _shown(str(reply.get("errmsg") or "no further text"), database)
     failure = OperationFailure(text, reply.get("code"), reply)
+    if _is_failed(failure):
+        return ServerFailedError(reply["code"], operation, text, note)
     if not _is_callers(failure):
         return translate(failure, operation)
     number: int = reply["code"]
@@ -118,6 +147,14 @@ def _of_many(error: BulkWriteError, operation: str, database: str) -> YunhanErro
     note = f"; the {written} before it were written, those after it were not"
     first = failed[0]
     return of_reply(first, f"{operation}, item {first.get('index', 0)}", database, note)
+
+
+def _shown(text: str, database: str) -> str:
+    """A server's text without our database's name, and without the key that stood there already: more than
+    one field of it may be of a document that the caller cannot read. The index is named."""
+    return _cut(
+        text.partition(_DUPLICATE)[0].replace(f"{database}.", "").replace(database, "the space")
+    )
 
 
 def _cut(text: str) -> str:

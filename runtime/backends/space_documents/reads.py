@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pymongo.collation import Collation
 
 from runtime.backends.space_documents.call import Call
+from runtime.backends.space_documents.plans import shown_plan
 from runtime.backends.space_documents.results import (
     Batches,
     of_found,
@@ -16,11 +17,6 @@ from runtime.backends.space_documents.results import (
     too_many,
 )
 from runtime.messages import DocumentAnswer
-
-_STATES_OF_SERVERS: Final = frozenset(
-    {"serverInfo", "serverParameters", "$clusterTime", "operationTime", "ok", "command"}
-)
-"""Left out of an `explain`."""
 
 
 async def find(call: Call) -> DocumentAnswer:
@@ -73,7 +69,7 @@ async def _explain(call: Call) -> DocumentAnswer:
     plan = await call.collection.database.command(
         {"explain": command, "verbosity": "queryPlanner", "maxTimeMS": call.time_ms}
     )
-    shown = {key: each for key, each in plan.items() if key not in _STATES_OF_SERVERS}
+    shown = shown_plan(plan, call.collection.database.name)
     return of_list([await read_value(shown, call.bounds, call.what)])
 
 

@@ -19,7 +19,7 @@ from runtime.backends.space_documents.results import (
     read_value,
     with_id,
 )
-from runtime.documents.errors import MAX_TIME_EXPIRED
+from runtime.documents.errors import MAX_TIME_EXPIRED, looked_at_documents
 from runtime.messages import DocumentAnswer
 
 _MARGIN_S: Final = 0.25
@@ -112,7 +112,9 @@ async def _write_many(call: Call, command: Mapping[str, Any]) -> Mapping[str, An
         details = {"errmsg": str(error), **(error.details or {}), "code": MAX_TIME_EXPIRED}
         raise of_reply(details, call.what, database.name, note) from error
     if reply.get("writeErrors"):
-        raise of_reply(reply["writeErrors"][0], call.what, database.name, note)
+        first = reply["writeErrors"][0]
+        begun = looked_at_documents(first.get("code"), str(first.get("errmsg")))
+        raise of_reply(first, call.what, database.name, note if begun else "")
     if reply.get("writeConcernError"):
         problem = reply["writeConcernError"]
         raise WriteConcernError(problem.get("errmsg", ""), problem.get("code"), problem)

@@ -94,5 +94,5 @@ async function main() {
   process.stdout.write(JSON.stringify(await carryOut(serverlessOf, config.steps)));
 }
 
-module.exports = { carryOut };
+module.exports = { carryOut, clientOf, serverOf };
 if (require.main === module) main();

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from runtime.documents.hidden import INSERTED_FIELD, OWNER_FIELD
 from runtime.documents.owned_pipelines import foreign_collections
 from runtime.documents.owner import (
     PermissionDeniedError,
+    answers_nothing,
+    asked_verb,
     for_client,
     for_trusted,
     under_decision,
@@ -22,6 +25,8 @@ ME = "me"
 MINE = Decision(Owners(frozenset({ME})))
 OWN = {OWNER_FIELD: {"$eq": ME}}
 REMOVED = {"$unset": OWNER_FIELD}
+OWNER_OR_NULL = {"$ifNull": [f"${OWNER_FIELD}", None]}
+BARRIER = {"$limit": 2**31 - 1}
 RULES = Rules.of(
     {
         "private": policy_of(PolicyName.PRIVATE),
@@ -140,7 +145,8 @@ def test_only_stages_that_choose_stand_before_the_removal() -> None:
         shown,
     ]
     assert stages_for(MINE, sort, chosen) == [own, sort, chosen, REMOVED]
-    assert stages_for(MINE, computed, chosen) == [own, REMOVED, computed, chosen]
+    assert stages_for(MINE, computed, chosen) == [own, BARRIER, REMOVED, computed, chosen]
+    assert stages_for(MINE, shown, computed) == [own, BARRIER, REMOVED, shown, computed]
     assert stages_for(ALLOW, chosen, computed) == [chosen, REMOVED, computed]
     schema: dict[str, Any] = {"$match": {"$or": [{"$jsonSchema": {}}]}}
     assert stages_for(ALLOW, schema) == [REMOVED, schema]
@@ -298,3 +304,95 @@ def test_a_trusted_caller_inserts_for_the_user_it_names() -> None:
     command = make(Verb.INSERT_ONE, doc={"a": 1})
     assert for_trusted(command).arguments["doc"] == {"a": 1}
     assert for_trusted(command, ME).arguments["doc"] == {"a": 1, OWNER_FIELD: ME}
+
+
+OF_OWNERS = "request.auth.userId == resource.auth.userId"
+RETURNING = [
+    make(Verb.FIND_ONE_AND_UPDATE, filter={}, update={"$set": {"a": 1}}),
+    make(Verb.FIND_ONE_AND_REPLACE, filter={}, replacement={"a": 1}),
+    make(Verb.FIND_ONE_AND_DELETE, filter={}),
+]
+
+
+def ruled(read: Any, write: Any) -> Rules:
+    rule = json.dumps({".read": read, ".write": write})
+    return Rules.of({"c": policy_of(PolicyName.EXTENDED, rule)})
+
+
+@pytest.mark.parametrize("command", RETURNING, ids=lambda each: each.verb)
+def test_a_write_that_answers_a_document_keeps_to_what_may_be_read(
+    command: DocumentCommand,
+) -> None:
+    for read, write in ((OF_OWNERS, True), (True, OF_OWNERS), (OF_OWNERS, OF_OWNERS)):
+        rules = ruled(read, write)
+        assert for_client(command, rules, ME).arguments["filter"] == OWN
+        assert not answers_nothing(command, rules, ME)
+    rules = ruled(True, True)
+    assert OWNER_FIELD not in str(for_client(command, rules, ME).arguments["filter"])
+    assert not answers_nothing(command, rules, ME)
+
+
+@pytest.mark.parametrize("command", RETURNING, ids=lambda each: each.verb)
+def test_the_rule_of_writes_alone_decides_about_a_write(command: DocumentCommand) -> None:
+    rules = ruled(False, True)
+    assert OWNER_FIELD not in str(for_client(command, rules, ME).arguments["filter"])
+    assert answers_nothing(command, rules, ME)
+    rules = ruled(OF_OWNERS, "request.auth.userId != resource.auth.userId")
+    assert for_client(command, rules, ME).arguments["filter"] == {OWNER_FIELD: {"$ne": ME}}
+    assert answers_nothing(command, rules, ME)
+    with pytest.raises(PermissionDeniedError, match="write"):
+        for_client(command, ruled(True, False), ME)
+
+
+def test_other_writes_have_nothing_to_do_with_reading() -> None:
+    command = make(Verb.UPDATE_ONE, filter={}, update={"$set": {"a": 1}})
+    for read in (False, OF_OWNERS):
+        assert for_client(command, ruled(read, True), ME).arguments["filter"] == {}
+        assert not answers_nothing(command, ruled(read, True), ME)
+
+
+def test_messages_name_the_verb_that_was_asked() -> None:
+    for verb, name in ((Verb.REPLACE_ONE, "doc"), (Verb.FIND_ONE_AND_REPLACE, "replacement")):
+        arguments: dict[str, Any] = {"filter": {}, name: {"a": 1}}
+        command = make(verb, **arguments)
+        for decision in (ALLOW, MINE):
+            assert asked_verb(under_decision(command, decision, ME)) is verb
+    update = make(Verb.UPDATE_ONE, filter={}, update={"$set": {"a": 1}})
+    assert asked_verb(under_decision(update, ALLOW, ME)) is Verb.UPDATE_ONE
+    assert asked_verb(make(Verb.COUNT, query={})) is Verb.COUNT
+
+
+def test_no_expression_is_computed_for_documents_of_others() -> None:
+    failing = {"$toInt": "$secret"}
+    guarded = {"$cond": [{"$in": [OWNER_OR_NULL, {"$literal": [ME]}]}, failing, False]}
+    query = {
+        "$or": [{"$expr": failing}, {"$and": [{"a": {"$gt": 1}}, {"$nor": [{"$expr": failing}]}]}]
+    }
+    assert under_decision(make(Verb.COUNT, query=query), MINE, ME).arguments["query"] == {
+        **OWN,
+        "$or": [
+            {"$expr": guarded},
+            {"$and": [{"a": {"$gt": 1}}, {"$nor": [{"$expr": guarded}]}]},
+        ],
+    }
+    command = make(Verb.DELETE_MANY, filter={"$expr": failing})
+    assert under_decision(command, ALLOW, ME).arguments["filter"] == {"$expr": failing}
+
+
+@pytest.mark.parametrize(
+    ("owners", "seen"),
+    [
+        (Owners(frozenset({ME})), {"$in": [OWNER_OR_NULL, {"$literal": [ME]}]}),
+        (~Owners(frozenset({ME})), {"$not": [{"$in": [OWNER_OR_NULL, {"$literal": [ME]}]}]}),
+        (Owners(frozenset({ME, None})), {"$in": [OWNER_OR_NULL, {"$literal": [None, ME]}]}),
+        (
+            ~Owners(frozenset({ME, None})),
+            {"$not": [{"$in": [OWNER_OR_NULL, {"$literal": [None, ME]}]}]},
+        ),
+    ],
+    ids=str,
+)
+def test_the_guard_means_what_the_rule_means(owners: Owners, seen: Any) -> None:
+    command = make(Verb.FIND, query={"$expr": True})
+    query = under_decision(command, Decision(owners), ME).arguments["query"]
+    assert query["$expr"] == {"$cond": [seen, True, False]}

@@ -46,19 +46,43 @@ EXPLODING = [
     "[^]x]+(y*)*",
     "((a{100}){100}){100}",
     "a{9999}b{9999}",
+    "a*a*b",
+    "^a*a*a*b",
+    ".*one.*two.*",
+    "^.*one.*two.*$",
+    r"(\w+\s)*\w+$",
+    "((?=.*x)a)*b",
+    "(^|x)a*a*b",
+    "(?!^)a*a*b",
+    "(^)?a*a*b",
+    "(?m)^a*a*b",
+    "a{0,40}a{0,40}b",
+    "a{0,31}a{0,31}a{0,31}a{0,31}b",
 ]
 USUAL = [
     "",
     "^T",
     "abc",
     "^abc.*",
-    ".*key.*word.*",
+    ".*key.*",
+    "key.*word",
+    "^a*a*b",
+    "^key.*word.*end",
+    r"\d+-\d+",
+    r"^[\w.]+@[\w.]+$",
+    r"\s+$",
+    r"\d{4}\d{1,2}\d{1,2}",
+    "^.{2,20}$",
+    "foo|bar",
+    "张三",
+    "|".join(["张三", "李四", "王五", "赵六"] * 10),
+    "(?=.*one)(?=.*two)",
     r"^1[3-9]\d{9}$",
     r"^(\d{1,3}\.){3}\d{1,3}$",
     r"^\d+(,\d+)*$",
     r"^[\w.+-]+@[\w-]+\.[\w.-]+$",
     "^(foo|bar)+$",
-    r"(\w+\s)*\w+$",
+    r"^(\w+\s)*\w+$",
     r"^https?://[^/]+/(\w+/)*$",
     "[\u4e00-\u9fa5]+",
     "^(?=.*[a-z])(?=.*[A-Z])(?=.*\\d)[A-Za-z\\d]{8,}$",
@@ -119,6 +143,31 @@ def test_what_cannot_be_judged_is_refused(pattern: str, options: str) -> None:
 def test_options_of_the_database_pass() -> None:
     assert regex_problem("a b # c", "imsx") is None
     assert regex_problem("([A-Z][a-z]+)+", "ms") is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options", "degree"),
+    [
+        ("^abc", "", 1),
+        ("abc.*", "", 2),
+        ("^.*abc.*", "", 1),
+        ("^.*abc.*", "m", 2),
+        (".*one.*two", "", 3),
+        ("^[^,]*,[^,]*,", "", 1),
+        ("a*a*a*b", "", 4),
+        (r"\Aa*a*a*b", "", 3),
+        ("(?=.*a)(?=.*b)^", "", 2),
+        ("((?=.*x)a)*b", "", 3),
+    ],
+)
+def test_the_degree_is_what_the_bound_is_compared_with(
+    pattern: str, options: str, degree: int
+) -> None:
+    assert regex_problem(pattern, options, degree_max=degree) is None
+    if degree > 1:
+        problem = regex_problem(pattern, options, degree_max=degree - 1)
+        assert problem is not None
+        assert f"power {degree}" in problem
 
 
 @given(st.text(alphabet="ab()[]{}|*+?\\^$.,-:=!<>#1dwsxQpi é\n", max_size=40), st.booleans())
@@ -201,10 +250,13 @@ def check_steps(node: Node, text: str) -> bool:
         part = _read(tokens(pattern, extended=False, fold=False))
     except RegexRefusedError:
         return False
-    # Linear but for what is counted: a power for each loop, a factor for each choice.
-    most = 4 * len(pattern) * (len(text) + 1) ** (1 + part.loops) * 2**part.choices
+    most = 4 * len(pattern) * (len(text) + 1) ** part.degree * part.factor
     steps = Steps(text, most)
     steps.run(node, 0, lambda _end: False)  # never content: all ways are tried
+    assert steps.count <= most, (pattern, text, part)
+    most = 4 * len(pattern) * (len(text) + 1) ** part.last_degree * part.factor
+    steps = Steps(text, most)
+    steps.run(node, 0, lambda _end: True)  # content with the first way, as at a pattern's end
     assert steps.count <= most, (pattern, text, part)
     return True
 

@@ -1,78 +1,24 @@
-"""Open transactions: whose, for how long, how many, and what ends them."""
+"""Open transactions: whose, how many, which errors end them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.documents.errors import NO_SUCH_TRANSACTION, WRITE_CONFLICT, DatabaseError
+from runtime.documents.transaction_room import TooManyTransactionsError, TransactionBounds
 from runtime.documents.transactions import Transactions, owner_of
 from runtime.errors import OverloadedError, UnavailableError
-from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand
 from runtime.ports import DocumentTransaction
-from tests.harness.polling import until
-
-PROCESS = "0123456789abcdef"
-
-
-class Transaction(DocumentTransaction):
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    async def run(self, command: DocumentCommand, bounds: CommandBounds) -> DocumentAnswer:
-        raise NotImplementedError
-
-    async def commit(self) -> None:
-        self.done.append("commit")
-
-    async def abort(self) -> None:
-        self.done.append("abort")
-
-
-class Server:
-    def __init__(self) -> None:
-        self.begun: list[Transaction] = []
-        self.away = False
-
-    async def begin(self, space_id: str) -> Transaction:
-        await asyncio.sleep(0)
-        if self.away:
-            raise UnavailableError("away")
-        self.begun.append(Transaction())
-        return self.begun[-1]
-
-
-@asynccontextmanager
-async def opened(server: Server, *, idle_s: float = 3600.0) -> AsyncIterator[Transactions]:
-    transactions = Transactions(
-        server,  # type: ignore[arg-type]
-        process_id=PROCESS,
-        idle_s=idle_s,
-        per_space_max=2,
-        total_max=3,
-        waiting_max=2,
-    )
-    async with transactions.open():
-        yield transactions
-
-
-async def commit(transaction: DocumentTransaction) -> None:
-    await transaction.commit()
-
-
-async def nothing(_: DocumentTransaction) -> str:
-    return "done"
-
-
-async def over(transactions: Transactions, transaction_id: str, space_id: str = "mp-1") -> bool:
-    try:
-        await transactions.use(space_id, transaction_id, nothing)
-    except DatabaseError as error:
-        return error.number == NO_SUCH_TRANSACTION
-    return False
+from tests.unit.transactions_support import (
+    PROCESS,
+    Server,
+    Transaction,
+    commit,
+    nothing,
+    opened,
+    over,
+)
 
 
 async def test_a_transaction_is_used_until_it_is_committed_once() -> None:
@@ -89,7 +35,46 @@ async def test_a_transaction_is_used_until_it_is_committed_once() -> None:
 @pytest.mark.parametrize("strange", ["", "tx-1", f"tx-{PROCESS}-{'0' * 24}", "x" * 10_000])
 async def test_an_unknown_id_is_no_transaction(strange: str) -> None:
     async with opened(Server()) as transactions:
-        assert await over(transactions, strange)
+        with pytest.raises(DatabaseError) as error:
+            await transactions.use("mp-1", strange, nothing)
+        assert error.value.number == NO_SUCH_TRANSACTION
+        assert len(error.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        *["", "calls", "0" * 15, "0" * 17, "0123456789ABCDEF", "0123456789abcdeg", "x" * 10_000],
+        *["../../x", "a.b.c.d.e.f.g.h.", "# * # * # * # * ", "\u0660" * 16, "\U0001d7d8" * 16],
+        *[f"{PROCESS}\n", f"\n{PROCESS}", f"{PROCESS}\0", f"{PROCESS}-{PROCESS}", "\ud800" * 16],
+    ],
+)
+def test_a_wild_id_names_no_process(owner: str) -> None:
+    assert owner_of(f"tx-{owner}-{'0' * 24}") is None
+
+
+@pytest.mark.parametrize("end", ["", "0" * 23, "0" * 25, f"{'0' * 24}\n", "g" * 24, "\u0660" * 24])
+def test_an_id_with_a_wild_end_names_no_process(end: str) -> None:
+    assert owner_of(f"tx-{PROCESS}-{end}") is None
+
+
+@pytest.mark.parametrize("process_id", ["", "here", "calls", "0" * 17, f"{PROCESS}\n"])
+def test_a_process_has_an_id_that_fits(process_id: str) -> None:
+    bounds = TransactionBounds(per_user=1, per_space=1, total=1, reserved_percent=0)
+    with pytest.raises(ValueError, match="no id of a process"):
+        Transactions(
+            Server(),  # type: ignore[arg-type]
+            process_id=process_id,
+            idle_s=1,
+            life_s=1,
+            bounds=bounds,
+        )
+
+
+async def test_ids_are_not_guessed() -> None:
+    async with opened(Server()) as transactions:
+        ids = {await transactions.begin(f"mp-{number}") for number in range(3)}
+    assert len({each[-24:] for each in ids}) == 3
 
 
 async def test_another_space_does_not_reach_it() -> None:
@@ -99,84 +84,19 @@ async def test_another_space_does_not_reach_it() -> None:
         assert not await over(transactions, one)
 
 
-async def test_a_forgotten_one_is_rolled_back() -> None:
-    server = Server()
-    async with opened(server, idle_s=0.01) as transactions:
-        one = await transactions.begin("mp-1")
-        await until(lambda: server.begun[0].done == ["abort"])
-        assert await over(transactions, one)
-        assert len(transactions) == 0
+async def test_one_that_cannot_be_rolled_back_is_told_and_left() -> None:
+    class Broken(Transaction):
+        async def abort(self) -> None:
+            raise RuntimeError("a defect")
 
+    class BrokenServer(Server):
+        async def begin(self, space_id: str) -> Transaction:
+            return Broken()
 
-async def test_one_with_a_command_under_way_is_not_forgotten() -> None:
-    server = Server()
-    go = asyncio.Event()
-
-    async def long(_: DocumentTransaction) -> None:
-        await go.wait()
-
-    async with opened(server, idle_s=0.01) as transactions:
-        one = await transactions.begin("mp-1")
-        using = asyncio.create_task(transactions.use("mp-1", one, long))
-        await asyncio.sleep(0.05)
-        assert server.begun[0].done == []
-        go.set()
-        await using
-        await until(lambda: server.begun[0].done == ["abort"])
-
-
-async def test_commands_take_turns_and_few_wait() -> None:
-    running: list[int] = []
-    go = asyncio.Event()
-
-    async def alone(_: DocumentTransaction) -> None:
-        running.append(1)
-        assert sum(running) == 1
-        await go.wait()
-        running.append(-1)
-
-    async with opened(Server()) as transactions:
-        one = await transactions.begin("mp-1")
-        two = [asyncio.create_task(transactions.use("mp-1", one, alone)) for _ in range(2)]
-        await until(lambda: bool(running))
-        with pytest.raises(OverloadedError):
-            await transactions.use("mp-1", one, alone)
-        go.set()
-        await asyncio.gather(*two)
-
-
-async def test_what_waits_for_its_turn_when_it_is_committed_is_too_late() -> None:
-    go = asyncio.Event()
-
-    async def slow_commit(transaction: DocumentTransaction) -> None:
-        await go.wait()
-        await transaction.commit()
-
-    async with opened(Server()) as transactions:
-        one = await transactions.begin("mp-1")
-        first = asyncio.create_task(transactions.use("mp-1", one, slow_commit, last=True))
-        await asyncio.sleep(0)
-        late = asyncio.create_task(over(transactions, one))
-        await asyncio.sleep(0)
-        go.set()
-        await first
-        assert await late
-
-
-async def test_a_command_that_is_given_up_ends_it() -> None:
-    server = Server()
-
-    async def for_ever(_: DocumentTransaction) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    async with opened(server) as transactions:
-        one = await transactions.begin("mp-1")
-        using = asyncio.create_task(transactions.use("mp-1", one, for_ever))
-        await asyncio.sleep(0)
-        using.cancel()
-        await asyncio.gather(using, return_exceptions=True)
-        assert await over(transactions, one)
-        await until(lambda: server.begun[0].done == ["abort"])
+    with capture_logs() as logs:
+        async with opened(BrokenServer()) as transactions:
+            await transactions.begin("mp-1")
+    assert [each["event"] for each in logs] == ["transaction_not_aborted"]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +111,53 @@ async def test_which_errors_end_it(number: int, *, is_over: bool) -> None:
         with pytest.raises(DatabaseError, match="it failed"):
             await transactions.use("mp-1", one, fail)
         assert await over(transactions, one) is is_over
+
+
+async def test_an_error_that_ends_it_leaves_it_to_nobody() -> None:
+    """The port has ended it: one abort more would be of something else."""
+    server = Server()
+
+    async def fail(_: DocumentTransaction) -> None:
+        raise DatabaseError(WRITE_CONFLICT, "it lost")
+
+    async with opened(server) as transactions:
+        one = await transactions.begin("mp-1")
+        with pytest.raises(DatabaseError):
+            await transactions.use("mp-1", one, fail)
+        assert len(transactions) == 0
+    assert server.begun[0].done == []
+
+
+async def test_a_refused_commit_ends_it() -> None:
+    async def fail(_: DocumentTransaction) -> None:
+        raise UnavailableError("away")
+
+    async with opened(Server()) as transactions:
+        one = await transactions.begin("mp-1")
+        with pytest.raises(UnavailableError):
+            await transactions.use("mp-1", one, fail, last=True)
+        assert await over(transactions, one)
+
+
+async def test_a_failed_command_of_ours_does_not_end_it() -> None:
+    async def fail(_: DocumentTransaction) -> None:
+        raise UnavailableError("away")
+
+    async with opened(Server()) as transactions:
+        one = await transactions.begin("mp-1")
+        with pytest.raises(UnavailableError):
+            await transactions.use("mp-1", one, fail)
+        assert not await over(transactions, one)
+
+
+async def test_a_users_room_is_bounded_and_given_back() -> None:
+    async with opened(Server()) as transactions:
+        one = await transactions.begin("mp-1", user_id="tom")
+        with pytest.raises(TooManyTransactionsError):
+            await transactions.begin("mp-1", user_id="tom")
+        await transactions.begin("mp-1", user_id="jerry")
+        await transactions.use("mp-1", one, commit, last=True)
+        await transactions.begin("mp-1", user_id="tom")
 
 
 async def test_rooms_are_bounded_and_given_back() -> None:
