@@ -30,6 +30,9 @@ _ID = re.compile(rf"tx-({_PROCESS.pattern})-[0-9a-f]{{24}}")
 _ENDING = frozenset({NO_SUCH_TRANSACTION, WRITE_CONFLICT})
 """Errors after which the server has it no more."""
 
+_FAILED_MAX = 1000
+"""Transactions that ended so and wait for their `roll_back`; older ones are unknown."""
+
 T = TypeVar("T")
 
 
@@ -92,6 +95,8 @@ class Transactions:
         self._room = TransactionRoom(bounds)
         self._waiting_max = waiting_max
         self._open: dict[str, _Open] = {}
+        self._failed: dict[str, str] = {}
+        """Spaces of those that the server has rolled back by itself, by their ids."""
         self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -158,7 +163,7 @@ class Transactions:
                     raise
                 except DatabaseError as error:
                     if error.number in _ENDING:
-                        self._close(transaction_id)
+                        self._fail(transaction_id)
                     raise
                 finally:
                     if last:
@@ -167,6 +172,14 @@ class Transactions:
             entry.waiting -= 1
             if not entry.waiting and not entry.over:
                 self._rest(transaction_id, entry)
+
+    async def roll_back(self, space_id: str, transaction_id: str) -> None:
+        """End it without its writes. One that the server has rolled back by itself, because of a conflict, is
+        rolled back again, once: whoever does so after any error does right. Raises as `use`."""
+        if self._failed.get(transaction_id) == space_id:
+            del self._failed[transaction_id]
+            return
+        await self.use(space_id, transaction_id, lambda it: it.abort(), last=True)
 
     def _find(self, space_id: str, transaction_id: str) -> _Open:
         entry = self._open.get(transaction_id)
@@ -191,6 +204,13 @@ class Transactions:
         self._ending.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("transaction_not_aborted", error=repr(task.exception()))
+
+    def _fail(self, transaction_id: str) -> None:
+        entry = self._close(transaction_id)
+        if entry is not None:
+            self._failed[transaction_id] = entry.space_id
+            if len(self._failed) > _FAILED_MAX:
+                del self._failed[next(iter(self._failed))]
 
     def _close(self, transaction_id: str) -> _Open | None:
         entry = self._open.pop(transaction_id, None)

@@ -144,7 +144,7 @@ class DocumentService:
                 space_id, transaction_id, lambda it: it.commit(), last=True
             )
         elif command.verb is Verb.ABORT_TRANSACTION:
-            await self._transactions.use(space_id, transaction_id, lambda it: it.abort(), last=True)
+            await self._transactions.roll_back(space_id, transaction_id)
         else:
             return await self._transactions.use(
                 space_id, transaction_id, lambda it: it.run(command, bounds)

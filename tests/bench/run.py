@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import queue
+from tests.bench import database, queue
 from tests.bench.echo import echo_in_flight, echo_one_by_one, start_echo, wait_for_echo
 from tests.bench.floor import start_floor, until_answers
 from tests.harness.management import Management
@@ -229,6 +229,10 @@ def main() -> int:
         finally:
             program.stop()
     print(report(figures, "process"))
+    print("measuring the database, half a minute ...", file=sys.stderr)
+    of_database = database.run()
+    print(database.report(of_database))
+    figures |= of_database
     if reason := missing_reason():
         print(f"RabbitMQ: left out, {reason}", file=sys.stderr)
     else:

@@ -3,6 +3,7 @@
     python -m tests.chaos.run [--kills 20] [--deployments 200] [--calls 2000] [--seed N] [--results FILE]
     python -m tests.chaos.run --only sandboxes --rung bubblewrap   (see tests/chaos/sandboxes.py)
     python -m tests.chaos.run --only burst --rung bubblewrap       (see tests/chaos/burst.py)
+    python -m tests.chaos.run --only database                      (see tests/chaos/database.py)
     python -m tests.chaos.run --only distributed                   (see tests/chaos/distributed/main.py)
     python -m tests.chaos.run --summary            noted runs of the distributed form, and their sums
 
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.data_dir import DataDir
-from tests.chaos import burst, sandboxes
+from tests.chaos import burst, database, sandboxes
 from tests.chaos.distributed import main as distributed
 from tests.chaos.distributed.records import RECORDS, summary
 from tests.chaos.results import RESULTS, note
@@ -203,6 +204,7 @@ def programs(given: Sequence[str] | None = None) -> int:
 ELSEWHERE = {
     "sandboxes": sandboxes.main,
     "burst": burst.main,
+    "database": database.main,
     "distributed": distributed.main,
     "programs": programs,
 }

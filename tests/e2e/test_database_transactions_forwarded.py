@@ -23,9 +23,8 @@ from tests.harness.transaction_stage import TransactionStage, user
 pytestmark = [pytest.mark.e2e, NEEDS_RABBITMQ, pytest.mark.timeout(120)]
 
 NO_SUCH_TRANSACTION = "251"
-LOCKED = {"50", "112", "InternalServerError"}
-"""What a writer is told while a transaction has changed the same document: the last when the database says
-nothing in time."""
+LOCKED = {"50", "112"}
+"""What a writer is told while a transaction has changed the same document."""
 BOUNDED_S = 20.0
 """More than any answer may take: the command's time, the way, the driver's patience."""
 _numbers = itertools.count()

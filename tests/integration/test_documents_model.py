@@ -201,6 +201,7 @@ class TransactionHistories(Histories):
         super().__init__()
         self.open: dict[str, Transaction] = {}
         self.ended: list[str] = []
+        self.conflicted: list[str] = []
 
     @property
     def committed(self) -> Collection:
@@ -239,6 +240,7 @@ class TransactionHistories(Histories):
             transaction.fail()
         if told.code in (CONFLICT, OVER):
             self._end(identity)
+            self.conflicted.append(identity)
 
     @rule(number=st.integers(0, 1))
     @precondition(lambda self: self.open)
@@ -261,6 +263,13 @@ class TransactionHistories(Histories):
             "affectedDocs": 0,
             "result": None,
         }
+
+    @rule()
+    @precondition(lambda self: self.conflicted)
+    def roll_back_after_a_conflict(self) -> None:
+        asked = {"command": "abortTransaction", "transactionId": self.conflicted.pop()}
+        assert self.stage.trusted(asked).data == {"affectedDocs": 0, "result": None}
+        assert self.stage.trusted(asked).code == OVER
 
     @rule(params=commands.in_transaction, command=st.sampled_from(["commitTransaction", ""]))
     @precondition(lambda self: self.ended)

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 import structlog
-from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure, WriteConcernError
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    NetworkTimeout,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
 
 from runtime.backends.space_documents import database as database_module
 from runtime.backends.space_documents.database import SpaceDatabase
@@ -169,8 +176,6 @@ class Client:
     def __init__(self, error: Exception | None = None) -> None:
         self.admin = Admin(error)
         self.client = self
-        self.options = self
-        self.timeout = 1.0
 
     def get_database(self, name: str, **_: Any) -> Client:
         return self
@@ -190,6 +195,32 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OperationFailure("internal server error", 1, {"errmsg": "internal server error"})
 
     monkeypatch.setattr(database_module, "carry_out", fail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NetworkTimeout("timed out"), ServerSelectionTimeoutError("none"), TimeoutError()],
+    ids=repr,
+)
+@pytest.mark.parametrize("well", [True, False])
+async def test_what_takes_too_long_is_the_callers_while_the_server_is_well(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, well: bool
+) -> None:
+    async def fail(call: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(database_module, "carry_out", fail)
+    client: Any = Client(None if well else AutoReconnect("gone"))
+    with pytest.raises(DatabaseError if well else UnavailableError) as told:
+        await SpaceDatabase(client, NAME).run(COMMAND, BOUNDS)
+    if isinstance(told.value, DatabaseError):
+        assert told.value.number == 50
+        assert "1000 ms" in told.value.message
+        assert "is not known" in told.value.message
+        read = DocumentCommand(verb=Verb.COUNT, collection="c", arguments={"query": {}})
+        with pytest.raises(DatabaseError) as of_read:
+            await SpaceDatabase(client, NAME).run(read, BOUNDS)
+        assert "is not known" not in of_read.value.message
 
 
 async def test_a_well_server_makes_it_the_callers(failing: None) -> None:

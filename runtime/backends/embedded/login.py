@@ -104,10 +104,13 @@ class EmbeddedLogin:
             raise _failed("does not answer", error) from None
 
     def url(self, port: int) -> str:
-        """With the password in it: for the driver only."""
+        """With the password in it: for the driver only.
+
+        The driver may not repeat writes: the server knows only until its death which ones it has had, so that
+        one repeated afterwards could be done twice; and it looks through all that it had at every write."""
         return (
             f"mongodb://{USER}:{quote(self._password, safe='')}@127.0.0.1:{port}/"
-            "?authSource=admin&directConnection=true"
+            "?authSource=admin&directConnection=true&retryWrites=false"
         )
 
 

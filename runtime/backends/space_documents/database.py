@@ -17,16 +17,17 @@ from runtime.backends.documents_mongodb import Client
 from runtime.backends.space_documents.administration import administer, is_administration
 from runtime.backends.space_documents.call import Call, operation_of
 from runtime.backends.space_documents.commands import carry_out
-from runtime.backends.space_documents.errors import ServerFailedError, told
+from runtime.backends.space_documents.errors import ServerFailedError, TooSlowError, told
 from runtime.backends.space_documents.values import CODEC
 from runtime.documents.owner import asked_verb
-from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand
+from runtime.messages import READS, CommandBounds, DocumentAnswer, DocumentCommand
 
-_GRACE_S: Final = 5.0
-"""For a client without a time limit of its own."""
+_GRACE_S: Final = 1.5
+"""For the server's own answer that a command took too long."""
 
-_PING_S: Final = 2.0
-"""A server that takes longer is not well."""
+_PING_S: Final = 1.0
+"""A server that takes longer is not well. With the usual time of a command and the grace, less than the SDKs'
+5 s."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,7 +44,6 @@ class SpaceDatabase:
             write_concern=WriteConcern(w="majority", j=True),
             read_preference=ReadPreference.PRIMARY,
         )
-        self._grace_s = client.options.timeout or _GRACE_S
 
     async def run(
         self,
@@ -60,6 +60,10 @@ class SpaceDatabase:
                 return await carry_out(
                     Call(collection=collection, command=command, bounds=bounds, session=session)
                 )
+        except TooSlowError as error:
+            if not await self._is_well():
+                raise
+            raise error.as_callers(time_ms=bounds.time_ms, reads=command.verb in READS) from error
         except ServerFailedError as error:
             if not await self._is_well():
                 raise
@@ -80,7 +84,7 @@ class SpaceDatabase:
         """The driver's errors leave the block as ours.
 
         The server ends a command that takes longer than its maxTimeMS, and says so. The driver's own limit
-        would fall into the same moment and often win, so it is off: some seconds later nobody waits."""
+        would fall into the same moment and often win, so it is off: a moment later nobody waits."""
         with told(what, self.name), pymongo.timeout(0):
-            async with asyncio.timeout(time_s + self._grace_s):
+            async with asyncio.timeout(time_s + _GRACE_S):
                 yield

@@ -85,6 +85,24 @@ class ServerFailedError(OursError):
         )
 
 
+class TooSlowError(UnavailableError):
+    """The server did not answer a command in its time. Where it is well, the command is too much for it, or
+    waits for what somebody else changes."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"document database did not answer in time ({operation})")
+        self._operation = operation
+
+    def as_callers(self, *, time_ms: int, reads: bool) -> DatabaseError:
+        """The same for a caller, with the number of a server that ends a command in time."""
+        note = "" if reads else "; whether it is carried out nevertheless is not known"
+        return DatabaseError(
+            MAX_TIME_EXPIRED,
+            f"{self._operation}: not ended after {time_ms} ms. It may be too much at once, or wait for"
+            f" documents that an open transaction has changed{note}",
+        )
+
+
 @contextmanager
 def told(operation: str, database: str) -> Iterator[None]:
     """Errors of the driver leave this block as DatabaseError, UnavailableError or OursError. `operation` says
@@ -94,7 +112,7 @@ def told(operation: str, database: str) -> Iterator[None]:
     except (PyMongoError, BSONError, UnicodeEncodeError, OverflowError) as error:
         raise error_of(error, operation, database) from error
     except TimeoutError as error:
-        raise UnavailableError(f"document database did not answer in time ({operation})") from error
+        raise TooSlowError(operation) from error
 
 
 def error_of(error: Exception, operation: str, database: str) -> YunhanError:
@@ -103,6 +121,12 @@ def error_of(error: Exception, operation: str, database: str) -> YunhanError:
         return _of_many(error, operation, database)
     if isinstance(error, OperationFailure) and (_is_callers(error) or _is_failed(error)):
         return of_reply({"code": error.code, **(error.details or {})}, operation, database)
+    if (
+        isinstance(error, PyMongoError)
+        and error.timeout
+        and not isinstance(error, OperationFailure)
+    ):
+        return TooSlowError(operation)
     if isinstance(error, PyMongoError | InvalidBSON) and type(error) not in _REFUSED:
         return translate(error, operation)
     number = _REFUSED.get(type(error), BAD_VALUE)

@@ -125,7 +125,41 @@ async def test_an_error_that_ends_it_leaves_it_to_nobody() -> None:
         with pytest.raises(DatabaseError):
             await transactions.use("mp-1", one, fail)
         assert len(transactions) == 0
+        await roll_back_once(transactions, one)
     assert server.begun[0].done == []
+
+
+async def roll_back_once(transactions: Transactions, transaction_id: str) -> None:
+    """Of its own space, however it ended."""
+    with pytest.raises(DatabaseError) as foreign:
+        await transactions.roll_back("mp-2", transaction_id)
+    await transactions.roll_back("mp-1", transaction_id)
+    with pytest.raises(DatabaseError) as again:
+        await transactions.roll_back("mp-1", transaction_id)
+    assert foreign.value.number == again.value.number == NO_SUCH_TRANSACTION
+
+
+async def test_a_transaction_is_rolled_back_once() -> None:
+    server = Server()
+    async with opened(server) as transactions:
+        one = await transactions.begin("mp-1")
+        await roll_back_once(transactions, one)
+    assert server.begun[0].done == ["abort"]
+
+
+async def test_of_those_that_failed_the_last_ones_are_remembered() -> None:
+    async def fail(_: DocumentTransaction) -> None:
+        raise DatabaseError(WRITE_CONFLICT, "it lost")
+
+    failed = []
+    async with opened(Server()) as transactions:
+        for _ in range(1001):
+            failed.append(await transactions.begin("mp-1"))
+            with pytest.raises(DatabaseError):
+                await transactions.use("mp-1", failed[-1], fail)
+        await transactions.roll_back("mp-1", failed[1])
+        with pytest.raises(DatabaseError):
+            await transactions.roll_back("mp-1", failed[0])
 
 
 async def test_a_refused_commit_ends_it() -> None:
