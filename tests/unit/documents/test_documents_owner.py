@@ -390,7 +390,7 @@ def test_no_expression_is_computed_for_documents_of_others() -> None:
             {"$not": [{"$in": [OWNER_OR_NULL, {"$literal": [None, ME]}]}]},
         ),
     ],
-    ids=str,
+    ids=["me", "not me", "me or nobody", "neither me nor nobody"],
 )
 def test_the_guard_means_what_the_rule_means(owners: Owners, seen: Any) -> None:
     command = make(Verb.FIND, query={"$expr": True})
