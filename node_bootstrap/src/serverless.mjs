@@ -1,6 +1,7 @@
 // ctx.mpserverless: the official service packages on a transport of ours. No key, no endpoint: the
 // channel is the identity. Argument checks and result shapes are the packages' own.
 import { createRequire } from 'node:module';
+import { withAdministration } from './database_service.mjs';
 import { withJobs } from './function_service.mjs';
 import { lazy } from './lazy.mjs';
 
@@ -55,7 +56,7 @@ function loadServices() {
   }
   classes = {
     ChannelTransport,
-    DbService,
+    DbService: withAdministration(DbService),
     FunctionService: withJobs(FunctionService),
     FunctionUserService,
   };

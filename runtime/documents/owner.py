@@ -38,6 +38,7 @@ __all__ = [
     "for_client",
     "for_trusted",
     "reads_everything",
+    "refuse_by_rules",
     "refuse_hidden",
     "under_decision",
     "without_owner",
@@ -57,6 +58,7 @@ _FILTERS = {
     Verb.DELETE_ONE: "filter",
     Verb.DELETE_MANY: "filter",
 }
+_INSERTS = frozenset({Verb.INSERT_ONE, Verb.INSERT_MANY})
 _UPDATES = frozenset({Verb.UPDATE_ONE, Verb.UPDATE_MANY, Verb.FIND_ONE_AND_UPDATE})
 _REPLACEMENTS = {Verb.REPLACE_ONE: "doc", Verb.FIND_ONE_AND_REPLACE: "replacement"}
 _AS_UPDATE = {
@@ -89,17 +91,24 @@ def for_client(command: DocumentCommand, rules: Rules, user_id: str | None) -> D
     transactions go through: what runs in one is asked by itself."""
     if command.verb in _TRANSACTIONS:
         return command
-    if command.verb in ADMINISTRATION:
-        raise PermissionDeniedError(command.collection, command.verb)
-    refuse_hidden(command)
     decision = _decided(command, rules, user_id)
+    refuse_hidden(command)
     if command.verb is Verb.AGGREGATE:
         _check_joins(command, rules, user_id)
     return under_decision(command, decision, user_id)
 
 
+def refuse_by_rules(command: DocumentCommand, rules: Rules, user_id: str | None) -> None:
+    """What verb and collection alone decide, to be asked before arguments are looked at. Raises
+    PermissionDeniedError as `for_client`."""
+    if command.verb not in _TRANSACTIONS:
+        _refuse_insert(command, _decided(command, rules, user_id), user_id)
+
+
 def _decided(command: DocumentCommand, rules: Rules, user_id: str | None) -> Decision:
     """A write that answers a document is made on those only that may be read, too, where there are such."""
+    if command.verb in ADMINISTRATION:
+        raise PermissionDeniedError(command.collection, command.verb)
     decision = rules.decide(command.collection, operation := operation_of(command.verb), user_id)
     if decision.refused:
         raise PermissionDeniedError(command.collection, operation)
@@ -157,11 +166,7 @@ def under_decision(
         raise PermissionDeniedError(command.collection, operation_of(verb))
     if owner is not None:
         _refuse_looking_past(command)
-    inserts = verb in {Verb.INSERT_ONE, Verb.INSERT_MANY} or bool(command.options.get("upsert"))
-    if inserts and user_id not in decision.owners:
-        raise PermissionDeniedError(
-            command.collection, operation_of(verb), ": a new document would not be the caller's own"
-        )
+    inserts = _refuse_insert(command, decision, user_id)
     if verb is Verb.AGGREGATE:
         return _with(command, pipeline=owned_pipeline(command.arguments.get("pipeline"), owner))
     if verb is Verb.INSERT_ONE:
@@ -177,6 +182,18 @@ def under_decision(
     if owner is not None and verb in _FILTERS:
         command = _filtered(command, owner)
     return command
+
+
+def _refuse_insert(command: DocumentCommand, decision: Decision, user_id: str | None) -> bool:
+    """Whether the command may insert; raises PermissionDeniedError when the decision does not let it."""
+    inserts = command.verb in _INSERTS or bool(command.options.get("upsert"))
+    if inserts and (user_id or None) not in decision.owners:
+        raise PermissionDeniedError(
+            command.collection,
+            operation_of(command.verb),
+            ": a new document would not be the caller's own",
+        )
+    return inserts
 
 
 def _check_joins(command: DocumentCommand, rules: Rules, user_id: str | None) -> None:

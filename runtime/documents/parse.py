@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from runtime.documents.errors import (
@@ -32,21 +33,28 @@ def parse_command(params: Mapping[str, Any]) -> DocumentCommand:
     Unknown arguments and options are left out. `field` of createIndex comes out as an object,
     `dropIndex` may be `*` (all but that of `_id`), rename has the argument `newName`.
     Raises InvalidParameterError without a known command, else DatabaseError."""
-    verb = _verb(params.get("command"))
-    transaction_id = _transaction_id(params.get("transactionId"), verb)
-    collection = _collection(params, verb)
-    what = f"{verb.value} on collection {collection}" if collection else verb.value
+    head = parse_head(params)
+    verb = head.verb
+    what = f"{verb.value} on collection {head.collection}" if head.collection else verb.value
     options = params.get("options")
-    return DocumentCommand(
-        verb=verb,
-        collection=collection,
-        transaction_id=transaction_id,
+    return replace(
+        head,
         arguments=_arguments(params, verb, what),
         options=known(
             {} if options is None else mapping(options, f"options of {what}"),
             OPTIONS.get(verb, {}),
             what,
         ),
+    )
+
+
+def parse_head(params: Mapping[str, Any]) -> DocumentCommand:
+    """The command without its arguments and options, which costs the same however large these are. Raises as
+    `parse_command`."""
+    verb = _verb(params.get("command"))
+    transaction_id = _transaction_id(params.get("transactionId"), verb)
+    return DocumentCommand(
+        verb=verb, collection=_collection(params, verb), transaction_id=transaction_id
     )
 
 

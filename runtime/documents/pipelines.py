@@ -32,11 +32,7 @@ def check_pipeline(walk: Walk, value: Any, where: str) -> None:
     for stage in value:
         if not isinstance(stage, dict) or len(stage) != 1:
             raise walk.error(f"each stage of {where} must be an object with one key")
-        walk.stages += 1
-        if walk.stages > walk.limits.stages:
-            raise walk.error(
-                f"more than {walk.limits.stages} stages, those of inner pipelines counted"
-            )
+        walk.add_stages()
         ((name, argument),) = stage.items()
         check = _STAGES.get(name)
         if check is None:
@@ -131,6 +127,8 @@ def _facet(walk: Walk, value: Any, where: str) -> None:
         raise walk.error(f"{where} must be an object that is not empty")
     for name, pipeline in value.items():
         walk.path(name, where)
+        if not pipeline:  # costs the database as much as one with a stage
+            walk.add_stages()
         check_pipeline(walk, pipeline, where)
 
 

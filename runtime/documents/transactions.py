@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from runtime.documents.errors import NO_SUCH_TRANSACTION, WRITE_CONFLICT, DatabaseError
+from runtime.documents.errors import NO_SUCH_TRANSACTION, DatabaseError
 from runtime.documents.transaction_room import TransactionBounds, TransactionRoom
 from runtime.errors import OverloadedError
 from runtime.ports import DocumentTransaction, SpaceDocuments
@@ -26,9 +26,6 @@ _log = structlog.get_logger(__name__)
 _PROCESS = re.compile(r"[0-9a-f]{16}")
 _ID = re.compile(rf"tx-({_PROCESS.pattern})-[0-9a-f]{{24}}")
 """The owner becomes part of a queue's name: nothing that could be another queue's fits."""
-
-_ENDING = frozenset({NO_SUCH_TRANSACTION, WRITE_CONFLICT})
-"""Errors after which the server has it no more."""
 
 _FAILED_MAX = 1000
 """Transactions that ended so and wait for their `roll_back`; older ones are unknown."""
@@ -82,7 +79,7 @@ class Transactions:
         idle_s: float,
         life_s: float,
         bounds: TransactionBounds,
-        waiting_max: int = 16,
+        waiting_max: int,
     ) -> None:
         """`process_id`: 16 hex digits. `waiting_max`: commands of one transaction, the one under way and
         those that wait for their turn."""
@@ -96,7 +93,7 @@ class Transactions:
         self._waiting_max = waiting_max
         self._open: dict[str, _Open] = {}
         self._failed: dict[str, str] = {}
-        """Spaces of those that the server has rolled back by itself, by their ids."""
+        """Spaces of those that an error has ended, by their ids."""
         self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -161,8 +158,10 @@ class Transactions:
                 except asyncio.CancelledError:
                     self._forget(transaction_id)
                     raise
-                except DatabaseError as error:
-                    if error.number in _ENDING:
+                except Exception as error:
+                    # A commit of which nobody knows is no rollback.
+                    known = not last or isinstance(error, DatabaseError)
+                    if entry.transaction.is_over and known:
                         self._fail(transaction_id)
                     raise
                 finally:
@@ -174,12 +173,16 @@ class Transactions:
                 self._rest(transaction_id, entry)
 
     async def roll_back(self, space_id: str, transaction_id: str) -> None:
-        """End it without its writes. One that the server has rolled back by itself, because of a conflict, is
-        rolled back again, once: whoever does so after any error does right. Raises as `use`."""
+        """End it without its writes. One that an error has ended is rolled back again, once: whoever does so
+        after any error does right. Raises as `use`."""
         if self._failed.get(transaction_id) == space_id:
             del self._failed[transaction_id]
             return
         await self.use(space_id, transaction_id, lambda it: it.abort(), last=True)
+
+    def is_clients(self, space_id: str, transaction_id: str) -> bool:
+        """Whether a client has begun it. Raises DatabaseError as `use`."""
+        return self._find(space_id, transaction_id).user_id is not None
 
     def _find(self, space_id: str, transaction_id: str) -> _Open:
         entry = self._open.get(transaction_id)

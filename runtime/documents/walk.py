@@ -35,10 +35,26 @@ class OperatorLimits:
     """Power of a text's length that a search may take (`regexes`)."""
     steps: int = 1_000_000
     """Of the expressions and stages for one document, as estimated (`expression_bounds`)."""
+    interpreted: bool = False
+    """The database computes in an interpreter, uninterrupted (`arithmetic`, `arithmetic_costs`)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= _DEPTH_MAX:
             raise ValueError(f"depth is from 1 to {_DEPTH_MAX}")
+
+
+def has_more_values(value: Any, most: int) -> bool:
+    """Whether all objects and arrays of a value together hold more than `most`; looks at no more of them."""
+    open_ = [value]
+    values = 0
+    while open_:
+        each = open_.pop()
+        values += len(each)
+        if values > most:
+            return True
+        inner = each.values() if isinstance(each, dict) else each
+        open_ += [item for item in inner if isinstance(item, dict | list)]
+    return False
 
 
 @dataclass(slots=True)
@@ -83,7 +99,7 @@ class Walk:
             each, may = open_.pop()
             if isinstance(each, dict):
                 for key in each:
-                    if key.startswith("$"):
+                    if key[:1] == "$":
                         raise self.unknown(key, where)
                     if not may and "." in key:
                         raise self.error(f"key {shown(key)} of {where} has a dot")
@@ -139,6 +155,14 @@ class Walk:
         if problem is not None:
             raise self.error(f"{where}: the regular expression {problem}")
 
+    def add_stages(self, stages: int = 1) -> None:
+        """Of a pipeline."""
+        self.stages += stages
+        if self.stages > self.limits.stages:
+            raise self.error(
+                f"more than {self.limits.stages} stages, those of inner pipelines counted"
+            )
+
     def foreign_collection(self, name: Any, where: str) -> None:
         """Another collection of this space that is read."""
         if not isinstance(name, str):
@@ -146,6 +170,9 @@ class Walk:
         self.foreign.add(check_collection(name, where))
 
     def _keys(self, value: dict[str, Any], where: str) -> None:
+        together = "".join(value)
+        if together.isascii() and "\0" not in together:
+            return  # what almost all are
         for key in value:
             problem = key_problem(key)
             if problem is not None:

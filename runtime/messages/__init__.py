@@ -23,6 +23,7 @@ from runtime.messages.control import (
 )
 from runtime.messages.documents import (
     ADMINISTRATION,
+    DOCUMENT_BYTES_MAX,
     IN_TRANSACTION,
     READS,
     CommandBounds,
@@ -48,6 +49,7 @@ from runtime.messages.records import InvocationRecord
 __all__ = [
     "ADMINISTRATION",
     "ASYNC_DEFAULTS",
+    "DOCUMENT_BYTES_MAX",
     "EGRESS_INHERITED",
     "IN_TRANSACTION",
     "READS",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+DOCUMENT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of the server: no setting can allow more."""
 
 
 class Verb(StrEnum):
@@ -93,6 +96,8 @@ class CommandBounds:
     answer_bytes: int
     """Of the documents of an answer as the server sends them."""
     time_ms: int
+    document_bytes: int = DOCUMENT_BYTES_MAX
+    """Of each document that a command inserts or puts in the place of another, and of an update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,11 @@ from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand
 class DocumentTransaction(ABC):
     """One transaction that was begun here. Not for use by two at the same time: its owner takes turns."""
 
+    @property
+    @abstractmethod
+    def is_over(self) -> bool:
+        """Whether it was committed, aborted or ended by an error: nothing more can be done in it."""
+
     @abstractmethod
     async def run(self, command: DocumentCommand, bounds: CommandBounds) -> DocumentAnswer:
         """Raises as `SpaceDocuments.run`. After any error but one of a wrong argument the transaction is

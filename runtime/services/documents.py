@@ -4,8 +4,7 @@
     functions, server SDK              no rule holds; what they insert belongs to their end user
     management side                    the same, with its own names of commands
 
-Parameters -> `documents.parse` -> `documents.operators` -> `documents.owner` -> port -> answer without its
-owners.
+Parameters -> `document_checks` -> port -> answer without its owners.
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ from typing import Any, Protocol
 
 import orjson
 
+from runtime.documents.command_room import CommandRooms
 from runtime.documents.errors import DatabaseError, may_quote, without_quotes
-from runtime.documents.operators import OperatorLimits, check_command
+from runtime.documents.operators import OperatorLimits
 from runtime.documents.owner import (
     answers_nothing,
-    for_client,
-    for_trusted,
     reads_everything,
     without_owner,
 )
-from runtime.documents.parse import parse_command, parse_management
 from runtime.documents.rules import Rules
 from runtime.documents.transactions import Transactions, no_such_transaction, owner_of
 from runtime.messages import (
     ADMINISTRATION,
+    DOCUMENT_BYTES_MAX,
     CommandBounds,
     DocumentAnswer,
     DocumentCommand,
     Verb,
 )
-from runtime.ports import SpaceDocuments
+from runtime.ports import DocumentTransaction, SpaceDocuments
+from runtime.services.document_checks import CommandChecks
 
 
 class TransactionPeers(Protocol):
@@ -57,6 +56,9 @@ class DocumentLimits:
     time_ms: int
     client_time_max_ms: int
     trusted_time_max_ms: int
+    client_values: int = 20_000
+    """Of a client's command, as `OperatorLimits.values` of the others'."""
+    document_bytes: int = DOCUMENT_BYTES_MAX
 
 
 class DocumentService:
@@ -68,20 +70,22 @@ class DocumentService:
         documents: SpaceDocuments,
         transactions: Transactions,
         limits: DocumentLimits,
+        rooms: CommandRooms,
         peers: TransactionPeers | None = None,
     ) -> None:
         """Without `peers` this is the only process."""
         self._documents = documents
         self._transactions = transactions
         self._limits = limits
+        self._checks = CommandChecks(limits.operators, client_values=limits.client_values)
+        self._rooms = rooms
         self._peers = peers
 
     async def for_client(
         self, space_id: str, rules: Rules, user_id: str | None, params: Mapping[str, Any]
     ) -> bytes:
         """Raises CallerError (DatabaseError, PermissionDeniedError, InvalidParameterError) or OursError."""
-        asked = self._checked(parse_command(params))
-        command = for_client(asked, rules, user_id)
+        asked, command = await self._checks.of_client(params, rules, user_id)
         time_max_ms = self._limits.client_time_max_ms
         try:
             answer = await self._run(space_id, command, time_max_ms, client=user_id or "")
@@ -99,18 +103,14 @@ class DocumentService:
     ) -> bytes:
         """For functions and the server SDK. `user_id` becomes the owner of what is inserted. Raises as
         `for_client`."""
-        command = for_trusted(self._checked(parse_command(params)), user_id)
+        command = await self._checks.of_trusted(params, user_id)
         return _data(await self._run(space_id, command, self._limits.trusted_time_max_ms))
 
     async def manage(self, space_id: str, body: str) -> DocumentAnswer:
         """For the management side: one command as JSON text. Raises as `for_client`."""
-        command = for_trusted(self._checked(parse_management(body)))
+        command = await self._checks.of_management(body)
         answer = await self._run(space_id, command, self._limits.trusted_time_max_ms)
         return replace(answer, result=without_owner(answer.result))
-
-    def _checked(self, command: DocumentCommand) -> DocumentCommand:
-        check_command(command, self._limits.operators)
-        return command
 
     async def _run(
         self,
@@ -126,7 +126,9 @@ class DocumentService:
             transaction_id = await self._transactions.begin(space_id, user_id=client)
             return DocumentAnswer(affected=0, extra={"transactionId": transaction_id})
         if command.transaction_id is None:
-            return await self._documents.run(space_id, command, bounds)
+            room = self._rooms.plain
+            async with room.hold(space_id, client=client is not None):
+                return await self._documents.run(space_id, command, bounds)
         owner = owner_of(command.transaction_id)
         if owner is not None and owner != self._transactions.process_id and self._peers is not None:
             return await self._peers.send(owner, space_id, command, bounds)
@@ -146,9 +148,14 @@ class DocumentService:
         elif command.verb is Verb.ABORT_TRANSACTION:
             await self._transactions.roll_back(space_id, transaction_id)
         else:
-            return await self._transactions.use(
-                space_id, transaction_id, lambda it: it.run(command, bounds)
-            )
+            client = self._transactions.is_clients(space_id, transaction_id)
+
+            async def run(transaction: DocumentTransaction) -> DocumentAnswer:
+                room = self._rooms.in_transactions
+                async with room.hold(space_id, client=client):
+                    return await transaction.run(command, bounds)
+
+            return await self._transactions.use(space_id, transaction_id, run)
         return DocumentAnswer(affected=0)
 
     def _bounds(self, command: DocumentCommand, time_max_ms: int) -> CommandBounds:
@@ -158,6 +165,7 @@ class DocumentService:
             documents=self._limits.documents,
             answer_bytes=self._limits.answer_bytes,
             time_ms=min(wanted, time_max_ms),
+            document_bytes=self._limits.document_bytes,
         )
 
 

@@ -7,12 +7,15 @@ code and message. What cannot be read is a defect of ours or of another version 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from runtime.documents.errors import DatabaseError
+from runtime.documents.room import Room, RoomBounds
 from runtime.documents.transactions import no_such_transaction
 from runtime.errors import (
     CallerError,
@@ -30,6 +33,8 @@ _log = structlog.get_logger(__name__)
 _WAY_S = 3.0
 """Beyond the command's own time: both ways, and its turn among the transaction's commands. With a command's
 usual time that is less than the 5 s for which the SDKs wait: their callers are told what happened."""
+
+_ENDS = frozenset({Verb.COMMIT_TRANSACTION, Verb.ABORT_TRANSACTION})
 
 RunHere = Callable[[str, DocumentCommand, CommandBounds], Awaitable[DocumentAnswer]]
 
@@ -59,13 +64,65 @@ class TransactionsElsewhere:
         return _read_answer(answer)
 
 
-def answer_for(run_here: RunHere) -> PeerHandler:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionBounds:
+    """Commands of others that are under way here or wait for their turn in a transaction."""
+
+    per_space: int
+    total: int
+
+
+class QuestionRoom:
+    """What others ask at the same time. One space cannot take the hands of all, and what ends a transaction
+    gets in always: others wait for it. Of these there is one for each transaction: another one would wait
+    for the first, and be too late then."""
+
+    def __init__(self, bounds: QuestionBounds) -> None:
+        self._commands = Room(
+            RoomBounds(per_space=bounds.per_space, total=bounds.total, reserved_percent=0)
+        )
+        self._ending: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def hold(self, space_id: str, command: DocumentCommand) -> Iterator[None]:
+        """As long as it is carried out. Raises OverloadedError; nothing was done then."""
+        if command.verb in _ENDS:
+            with self._hold_end((space_id, command.transaction_id or "")):
+                yield
+            return
+        reached = self._commands.reached(space_id, client=False)
+        if reached is not None:
+            raise OverloadedError(
+                f"space {space_id} may send no command to the process of this transaction now:"
+                f" {reached.taken} are there (YUNHAN_DATABASE_TRANSACTIONS_{reached.setting}); try again"
+                " later"
+            )
+        self._commands.take(space_id, client=False)
+        try:
+            yield
+        finally:
+            self._commands.leave(space_id, client=False)
+
+    @contextmanager
+    def _hold_end(self, which: tuple[str, str]) -> Iterator[None]:
+        if which in self._ending:
+            raise OverloadedError(f"transaction {which[1][:64]} is being ended already")
+        self._ending.add(which)
+        try:
+            yield
+        finally:
+            self._ending.discard(which)
+
+
+def answer_for(run_here: RunHere, bounds: QuestionBounds) -> PeerHandler:
     """What answers the questions of others; `run_here` carries out their commands."""
+    room = QuestionRoom(bounds)
 
     async def answer(question: bytes) -> bytes:
         try:
-            space_id, command, bounds = _read_question(question)
-            done = await run_here(space_id, command, bounds)
+            space_id, command, command_bounds = _read_question(question)
+            with room.hold(space_id, command):
+                done = await run_here(space_id, command, command_bounds)
             return write_json(
                 {"affected": done.affected, "result": done.result, "extra": dict(done.extra)}
             )

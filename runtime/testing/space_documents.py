@@ -5,6 +5,7 @@ The rest: `runtime.testing.space_administration`, `space_transactions`, `space_t
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -212,6 +213,28 @@ class SpaceDocumentsContract(SpaceDocumentsFixtures):
         error = await space.refused(Verb.INSERT_ONE, {"doc": doc})
         assert error.number == 10334
         assert await space.all() == []
+
+    async def test_no_larger_documents_than_the_bounds(self, space: SpaceCalls) -> None:
+        fits = {"_id": 1, "t": "x" * 78}  # of 100 bytes
+        large = {"_id": 2, "t": "x" * 79}
+        small = replace(BOUNDS, document_bytes=100)
+        await space.ask(Verb.INSERT_MANY, {"docs": [fits]}, bounds=small)
+        of_all: dict[str, Any] = {"filter": {}}
+        for verb, arguments in (
+            (Verb.INSERT_ONE, {"doc": large}),
+            (Verb.INSERT_MANY, {"docs": [{"_id": 3}, large]}),
+            (Verb.REPLACE_ONE, {**of_all, "doc": {"t": "x" * 100}}),
+            (Verb.FIND_ONE_AND_REPLACE, {**of_all, "replacement": {"t": "x" * 100}}),
+            (Verb.UPDATE_ONE, {**of_all, "update": {"$set": {"t": "x" * 100}}}),
+            (Verb.UPDATE_MANY, {**of_all, "update": [{"$set": {"t": "x" * 100}}]}),
+            (Verb.FIND_ONE_AND_UPDATE, {**of_all, "update": {"$push": {"l": "x" * 100}}}),
+        ):
+            error = await space.refused(verb, arguments, bounds=small)
+            assert error.number == 10334
+            assert re.search(r"has \d+ bytes .* at most 100 .*nothing was written", error.message)
+        assert await space.all() == [fits]
+        replacement = {**of_all, "doc": {"_id": 1, "t": "y" * 78}}
+        assert (await space.ask(Verb.REPLACE_ONE, replacement, bounds=small)).affected == 1
 
     async def test_what_no_document_can_hold_is_refused(self, space: SpaceCalls) -> None:
         docs: list[Mapping[str, Any]] = [{"a": "\ud800"}, {"\ud800": 1}, {"a\0b": 1}]

@@ -159,10 +159,40 @@ class SpaceTransactionsContract(SpaceDocumentsFixtures):
         await _refused_commit(one)
         assert await space.all() == [{"_id": 1, "n": 1}, {"_id": 2, "n": 1}]
 
+    @pytest.mark.parametrize(
+        ("verb", "change"),
+        [
+            (Verb.FIND_ONE_AND_UPDATE, {"update": {"$inc": {"n": 1}}}),
+            (Verb.FIND_ONE_AND_REPLACE, {"replacement": {"n": 9}}),
+            (Verb.FIND_ONE_AND_DELETE, {}),
+        ],
+    )
+    async def test_a_change_whose_answer_is_too_large_is_not_said_to_be_done(
+        self,
+        verb: Verb,
+        change: Mapping[str, Any],
+        space: SpaceCalls,
+        one: DocumentTransaction,
+    ) -> None:
+        command = DocumentCommand(
+            verb=verb, collection=COLLECTION, arguments={"filter": {"_id": 1}, **change}
+        )
+        with pytest.raises(DatabaseError, match="transaction is rolled back") as caught:
+            await one.run(command, replace(BOUNDS, answer_bytes=5))
+        assert caught.value.number == 10334
+        assert "carried out" not in caught.value.message
+        await _refused_commit(one)
+        assert await space.all() == [{"_id": 1, "n": 1}, {"_id": 2, "n": 1}]
+
     async def test_a_wrong_argument_does_not_end_it(
         self, space: SpaceCalls, one: DocumentTransaction
     ) -> None:
         await _inc(one)
+        large = DocumentCommand(
+            verb=Verb.INSERT_ONE, collection=COLLECTION, arguments={"doc": {"t": "x" * 200}}
+        )
+        with pytest.raises(DatabaseError, match="at most 100"):
+            await one.run(large, replace(BOUNDS, document_bytes=100))
         assert await _number_of(one, Verb.FIND) == 263
         with pytest.raises(DatabaseError):
             await _ask(one, Verb.UPDATE_ONE, {"filter": {}, "update": {"n": 1}})

@@ -13,6 +13,7 @@ import structlog
 from runtime.backends.control_mongodb import ControlMongodb
 from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Client, connect, ping, require_replicas
+from runtime.backends.embedded.child import find_server
 from runtime.backends.embedded.watch import EmbeddedBounds
 from runtime.backends.files_object import open_file_store
 from runtime.backends.http_aiohttp import AiohttpHttpClient
@@ -31,6 +32,7 @@ from runtime.backends.roster_mongodb import RosterMongodb
 from runtime.backends.space_documents_mongodb import SpaceDocumentsMongodb
 from runtime.backends.timers_mongodb import TimersMongodb
 from runtime.data_dir import DataDir
+from runtime.documents.command_room import CommandRooms
 from runtime.errors import UnavailableError
 from runtime.ports import (
     Clock,
@@ -49,6 +51,7 @@ from runtime.ports import (
 )
 from runtime.settings import Settings, SettingsError
 from runtime.wiring.egress import egress_access
+from runtime.wiring.limits import command_room_bounds, questions_max
 from runtime.wiring.rungs import start_spawner
 from sandbox.api import Spawner
 
@@ -58,6 +61,12 @@ _SPACES_PREFIX = "yunhan_"
 _CONTROL_DATABASE = "yunhan_control"
 _JOBS_DATABASE = "yunhan_jobs"
 _RECORDS_DATABASE = "yunhan_logs"
+
+_CONNECTIONS = 100
+"""Of one client to the document database, busy at the same time. They are made when they are needed."""
+_ENDINGS_AND_PAGES = 16
+"""Connections of spaces beyond those of their commands: transactions that end, pages of exports and
+imports. More of these wait for each other for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +115,7 @@ async def open_adapters(
     settings: Settings, data_dir: DataDir, clock: Clock, stack: AsyncExitStack
 ) -> Adapters:
     """Open them all; they are closed with `stack`. Raises SettingsError, OursError."""
-    data, logs, background = await _open_documents(settings, data_dir, stack)
+    data, spaces, logs, background = await _open_documents(settings, data_dir, stack)
     try:
         await require_replicas(data)
     except SettingsError as error:
@@ -133,7 +142,7 @@ async def open_adapters(
 
     return Adapters(
         control=control,
-        documents=SpaceDocumentsMongodb(data, prefix=_SPACES_PREFIX),
+        documents=SpaceDocumentsMongodb(spaces, prefix=_SPACES_PREFIX, asking=data),
         records=records,
         files=open_file_store(
             settings.files_url, data_dir.files, secret_file=settings.files_secret_file
@@ -190,17 +199,34 @@ def _choose_queue(settings: Settings, ledger: Ledger, clock: Clock, job_clock: C
 def _choose_peers(settings: Settings) -> Peers | None:
     if settings.queue_url == "memory:":
         return None
-    return RabbitMqPeers(RabbitMqOptions.from_settings(settings))
+    options = RabbitMqOptions.from_settings(settings)
+    return RabbitMqPeers(options, questions_max=questions_max(settings))
+
+
+def find_embedded_documents() -> str:
+    """The command that starts the embedded document server. Raises OursError, which says what to do, when it
+    is not installed in the version that is known."""
+    return " ".join(find_server())
 
 
 async def _open_documents(
     settings: Settings, data_dir: DataDir, stack: AsyncExitStack
-) -> tuple[Client, Client, Mapping[str, Callable[[], Awaitable[None]]]]:
-    """Clients for data and for logs; embedded, each is a child process of its own."""
+) -> tuple[Client, Client, Client, Mapping[str, Callable[[], Awaitable[None]]]]:
+    """Clients for data, for the databases of spaces, which are on the same server, and for logs; embedded,
+    each server is a child process of its own.
+
+    Spaces have connections of their own: no number of their commands keeps those for data busy."""
     if settings.documents_url != "embedded:":
         file = settings.documents_password_file
         client = _connect(settings.documents_url, settings, stack, password_file=file)
-        return client, client, {}
+        spaces = _connect(
+            settings.documents_url,
+            settings,
+            stack,
+            password_file=file,
+            connections_max=_connections_of_spaces(settings),
+        )
+        return client, spaces, client, {}
     bounds = EmbeddedBounds(
         deaf_s=settings.documents_embedded_deaf_s,
         stuck_s=settings.documents_embedded_stuck_s,
@@ -213,6 +239,7 @@ async def _open_documents(
         starts.create_task(stack.enter_async_context(logs))
     return (
         _connect(data.url, settings, stack),
+        _connect(data.url, settings, stack, connections_max=_connections_of_spaces(settings)),
         _connect(logs.url, settings, stack),
         {
             "document database for data": data.wait_failed,
@@ -221,9 +248,23 @@ async def _open_documents(
     )
 
 
+def _connections_of_spaces(settings: Settings) -> int:
+    return CommandRooms.at_once_max(command_room_bounds(settings)) + _ENDINGS_AND_PAGES
+
+
 def _connect(
-    url: str, settings: Settings, stack: AsyncExitStack, *, password_file: str = ""
+    url: str,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    password_file: str = "",
+    connections_max: int = _CONNECTIONS,
 ) -> Client:
-    client = connect(url, timeout_s=settings.documents_timeout_s, password_file=password_file)
+    client = connect(
+        url,
+        timeout_s=settings.documents_timeout_s,
+        password_file=password_file,
+        connections_max=connections_max,
+    )
     stack.push_async_callback(client.close)
     return client

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from runtime.data_dir import DataDir
+from runtime.documents.command_room import CommandRooms
 from runtime.documents.transactions import Transactions
 from runtime.gateway.health import Check
 from runtime.job_ids import PURPOSE as JOB_IDS_PURPOSE
@@ -30,7 +31,13 @@ from runtime.services.unstarted import record_lost, record_unstarted
 from runtime.settings import Settings
 from runtime.wiring.adapters import Adapters, open_adapters
 from runtime.wiring.keys import check_master_key
-from runtime.wiring.limits import async_defaults, document_limits, transaction_bounds
+from runtime.wiring.limits import (
+    async_defaults,
+    command_room_bounds,
+    document_limits,
+    question_bounds,
+    transaction_bounds,
+)
 
 _DAY_S = 86_400.0
 
@@ -147,16 +154,18 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         idle_s=settings.database_transaction_idle_s,
         life_s=settings.database_transaction_life_s,
         bounds=transaction_bounds(settings),
+        waiting_max=settings.database_transaction_waiting_max,
     )
     await stack.enter_async_context(transactions.open())
     documents = DocumentService(
         documents=adapters.documents,
         transactions=transactions,
         limits=document_limits(settings),
+        rooms=CommandRooms.of(command_room_bounds(settings)),
         peers=TransactionsElsewhere(adapters.peers) if adapters.peers else None,
     )
     if adapters.peers is not None:
-        answer = answer_for(documents.run_here)
+        answer = answer_for(documents.run_here, question_bounds(settings))
         await stack.enter_async_context(adapters.peers.open(transactions.process_id, answer))
     accept_rate = AcceptRate(
         per_s=settings.async_accept_per_space_per_s,

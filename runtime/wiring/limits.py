@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.documents.command_room import CommandRoomBounds
 from runtime.documents.operators import OperatorLimits
 from runtime.documents.transaction_room import TransactionBounds
 from runtime.gateway.triggers.api import TriggerLimits
@@ -11,7 +12,11 @@ from runtime.services.database_transfer import TransferLimits
 from runtime.services.documents import DocumentLimits
 from runtime.services.function_env_rules import EnvLimits
 from runtime.services.http_proxy import HttpProxyLimits
+from runtime.services.transaction_peers import QuestionBounds
 from runtime.settings import Settings
+
+_REFUSING = 24
+"""Hands that stay free when all others wait, so that a question too many is answered at once."""
 
 
 def document_limits(settings: Settings) -> DocumentLimits:
@@ -19,15 +24,20 @@ def document_limits(settings: Settings) -> DocumentLimits:
     return DocumentLimits(
         operators=OperatorLimits(
             depth=settings.database_depth_max,
+            values=settings.database_values_max,
             choices=settings.database_choices_max,
             documents=settings.database_insert_max,
             stages=settings.database_stages_max,
+            regexes=settings.database_regexes_max,
             regex_chars=settings.database_regex_max_chars,
             regex_degree=settings.database_regex_degree_max or _regex_degree(settings),
             steps=settings.database_steps_max,
+            interpreted=_is_embedded(settings),
         ),
+        client_values=settings.database_values_client_max,
         documents=settings.database_documents_max,
         answer_bytes=settings.database_answer_max_bytes,
+        document_bytes=settings.database_document_max_bytes,
         time_ms=settings.database_time_ms,
         client_time_max_ms=settings.database_time_client_max_ms,
         trusted_time_max_ms=settings.database_time_function_max_ms,
@@ -36,7 +46,24 @@ def document_limits(settings: Settings) -> DocumentLimits:
 
 def _regex_degree(settings: Settings) -> int:
     """What the database can bear: a real one gives up by itself, the embedded one cannot be interrupted."""
-    return 2 if settings.documents_url == "embedded:" else 6
+    return 2 if _is_embedded(settings) else 6
+
+
+def command_room_bounds(settings: Settings) -> CommandRoomBounds:
+    """Commands under way in one process. The embedded database runs them in one interpreter: each one more
+    makes all of them slower."""
+    per_space, total = (4, 12) if _is_embedded(settings) else (64, 256)
+    return CommandRoomBounds(
+        per_space=settings.database_commands_per_space_max or per_space,
+        total=settings.database_commands_max or total,
+        reserved_percent=settings.database_commands_reserved_percent,
+        waiting=settings.database_commands_waiting_max,
+        wait_ms=settings.database_commands_wait_ms,
+    )
+
+
+def _is_embedded(settings: Settings) -> bool:
+    return settings.documents_url == "embedded:"
 
 
 def transaction_bounds(settings: Settings) -> TransactionBounds:
@@ -47,6 +74,20 @@ def transaction_bounds(settings: Settings) -> TransactionBounds:
         total=settings.database_transactions_max,
         reserved_percent=settings.database_transactions_reserved_percent,
     )
+
+
+def question_bounds(settings: Settings) -> QuestionBounds:
+    """Commands of transactions of this process that others send: as many as it has transactions."""
+    return QuestionBounds(
+        per_space=settings.database_transactions_per_space_max,
+        total=settings.database_transactions_max,
+    )
+
+
+def questions_max(settings: Settings) -> int:
+    """Questions of others at the same time: their commands, an end of each transaction, and some hands for
+    those that are refused at once."""
+    return 2 * settings.database_transactions_max + _REFUSING
 
 
 def transfer_limits(settings: Settings) -> TransferLimits:

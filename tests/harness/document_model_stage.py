@@ -24,6 +24,7 @@ from runtime.documents.transaction_room import TransactionBounds
 from runtime.documents.transactions import Transactions
 from runtime.errors import CallerError
 from runtime.services.documents import DocumentLimits, DocumentService
+from tests.harness.database_service import roomy
 from tests.harness.document_model import Entry
 from tests.harness.document_model_values import Date, ObjectId
 
@@ -120,12 +121,17 @@ async def _opened(
     async with connect(url, timeout_s=20) as client:
         documents = SpaceDocumentsMongodb(client, prefix=prefix)
         transactions = Transactions(
-            documents, process_id="0" * 16, idle_s=60, life_s=60, bounds=_TRANSACTIONS
+            documents,
+            process_id="0" * 16,
+            idle_s=60,
+            life_s=60,
+            bounds=_TRANSACTIONS,
+            waiting_max=16,
         )
         database = client[database_name(prefix, SPACE)]
         async with transactions.open():
             service = DocumentService(
-                documents=documents, transactions=transactions, limits=_LIMITS
+                documents=documents, transactions=transactions, limits=_LIMITS, rooms=roomy()
             )
             yield service, database
         if not embedded:  # dropping is slow in the embedded one, which goes as a whole

@@ -253,10 +253,20 @@ async def test_lock_is_held_by_an_orphaned_server_too(tmp_path: Path) -> None:
 async def test_missing_server_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.backends.embedded.child.PROGRAM", "no-such-program")
-    monkeypatch.setattr("runtime.backends.embedded.child._MODULE", "no_such_module")
+    monkeypatch.setattr("runtime.backends.embedded.child._DISTRIBUTION", "no-such-distribution")
     with pytest.raises(EmbeddedDocumentsError, match=r"yunhan\[embedded\].*YUNHAN_DOCUMENTS_URL"):
         await EmbeddedDocuments(tmp_path, "data").__aenter__()
+
+
+async def test_server_of_another_version_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.backends.embedded.child.VERSION", "0.0.1")
+    with pytest.raises(EmbeddedDocumentsError, match=r"knows only 0\.0\.1.*yunhan\[embedded\]"):
+        await EmbeddedDocuments(tmp_path, "data").__aenter__()
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(EmbeddedDocumentsError, match="disk on fire"):  # a command is not asked
+        await EmbeddedDocuments(tmp_path, "data", command=DIES_AT_ONCE).__aenter__()
 
 
 async def test_server_is_found_as_a_module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

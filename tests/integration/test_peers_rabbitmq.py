@@ -16,7 +16,7 @@ from runtime.documents.errors import NO_SUCH_TRANSACTION, DatabaseError
 from runtime.errors import UnavailableError
 from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand, Verb
 from runtime.ports import NobodyThereError, PeerHandler
-from runtime.services.transaction_peers import TransactionsElsewhere, answer_for
+from runtime.services.transaction_peers import QuestionBounds, TransactionsElsewhere, answer_for
 from tests.harness.polling import until
 from tests.harness.program import free_port
 from tests.harness.rabbitmq import RabbitMq
@@ -34,7 +34,7 @@ async def echo(question: bytes) -> bytes:
 async def peer(
     options: RabbitMqOptions, process_id: str, handler: PeerHandler = echo
 ) -> AsyncIterator[RabbitMqPeers]:
-    peers = RabbitMqPeers(options)
+    peers = RabbitMqPeers(options, questions_max=64)
     async with peers.open(process_id, handler):
         await until(lambda: peers._link.up, "it is connected")
         yield peers
@@ -72,7 +72,7 @@ async def test_a_stranger_asked_for_is_no_news(options: RabbitMqOptions) -> None
 
 async def test_who_is_open_is_reached(options: RabbitMqOptions) -> None:
     """Without waiting: what it begins at once must not be over for everybody else."""
-    one, two = RabbitMqPeers(options), RabbitMqPeers(options)
+    one, two = RabbitMqPeers(options, questions_max=64), RabbitMqPeers(options, questions_max=64)
     async with one.open("a", echo), two.open("b", echo):
         assert (one.problem, two.problem) == (None, None)
         assert await one.ask("b", b"?", timeout_s=10) == b"?"
@@ -82,7 +82,7 @@ async def test_who_cannot_be_asked_says_so_and_goes_on(options: RabbitMqOptions)
     impatient = replace(options, connect_timeout_s=0.5, reconnect_longest_s=0.2)
     async with peer(options, "a"):
         twin = RabbitMqPeers(
-            impatient
+            impatient, questions_max=64
         )  # the broker has the queue of this id for another connection
         async with twin.open("a", echo):
             assert twin.problem is not None
@@ -93,7 +93,7 @@ async def test_who_cannot_be_asked_says_so_and_goes_on(options: RabbitMqOptions)
 
 async def test_a_broker_that_is_away_is_a_problem() -> None:
     nowhere = RabbitMqOptions(url=f"amqp://guest:secret@127.0.0.1:{free_port()}/")
-    peers = RabbitMqPeers(replace(nowhere, connect_timeout_s=0.2))
+    peers = RabbitMqPeers(replace(nowhere, connect_timeout_s=0.2), questions_max=64)
     assert peers.problem is not None
     async with peers.open("a", echo):
         assert peers.problem is not None
@@ -149,7 +149,10 @@ async def test_commands_of_a_transaction_go_to_its_process(options: RabbitMqOpti
         transaction_id="tx-b-1",
         arguments={"doc": {"name": "tom"}},
     )
-    async with peer(options, "a") as a, peer(options, "b", answer_for(run_here)):
+    async with (
+        peer(options, "a") as a,
+        peer(options, "b", answer_for(run_here, QuestionBounds(per_space=1, total=1))),
+    ):
         elsewhere = TransactionsElsewhere(a)
         answer = await elsewhere.send("b", "mp-1", command, BOUNDS)
         assert answer == DocumentAnswer(affected=1, result={"text": "你好"}, extra={"n": 1})

@@ -11,12 +11,13 @@ import orjson
 
 from runtime.backends.documents_mongodb import Client
 from runtime.backends.space_documents_mongodb import SpaceDocumentsMongodb
+from runtime.documents.command_room import CommandRooms
 from runtime.documents.errors import DatabaseError
 from runtime.documents.transactions import Transactions
 from runtime.errors import CallerError
 from runtime.services.documents import DocumentService
 from runtime.settings import Settings
-from runtime.wiring.limits import document_limits, transaction_bounds
+from runtime.wiring.limits import command_room_bounds, document_limits, transaction_bounds
 from tests.published.case import THINGS, Case, Expected, Step
 from tests.published.compare import Failure
 
@@ -73,6 +74,7 @@ async def open_service(client: Client, prefix: str) -> AsyncIterator[DocumentSer
         idle_s=60,
         life_s=60,
         bounds=transaction_bounds(settings),
+        waiting_max=settings.database_transaction_waiting_max,
     )
     limits = replace(
         document_limits(settings),
@@ -81,7 +83,12 @@ async def open_service(client: Client, prefix: str) -> AsyncIterator[DocumentSer
         trusted_time_max_ms=_TIME_MS,
     )
     async with transactions.open():
-        yield DocumentService(documents=documents, transactions=transactions, limits=limits)
+        yield DocumentService(
+            documents=documents,
+            transactions=transactions,
+            limits=limits,
+            rooms=CommandRooms.of(command_room_bounds(settings)),
+        )
 
 
 @dataclass(slots=True)

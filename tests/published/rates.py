@@ -33,9 +33,11 @@ Failures = Mapping[tuple[Way, str, str], str]
 
 
 def table_of(runs: Sequence[tuple[Way, Case]], failures: Failures) -> str:
-    """The rate is of those that are not otherwise on purpose; these fail when they are not as marked."""
+    """Two rates: of all, and of those that are not otherwise on purpose, which fail when they are not as
+    marked."""
     lines = [
-        f"{'':6}{'through':9}{'cases':>6}{'passed':>8}{'on purpose':>12}{'failed':>8}{'rate':>9}"
+        f"{'':6}{'through':9}{'cases':>6}{'passed':>8}{'on purpose':>12}{'failed':>8}"
+        f"{'of all':>9}{'of the rest':>13}"
     ]
     for column, way, belongs in _COLUMNS:
         cases = [case for by, case in runs if by is way and belongs(case)]
@@ -44,11 +46,15 @@ def table_of(runs: Sequence[tuple[Way, Case]], failures: Failures) -> str:
         otherwise = sum(case.name not in failed for case in marked)
         passed = len(cases) - len(failed) - otherwise
         counted = passed + len(failed)
-        rate = f"{100 * passed / counted:.1f}%" if counted else "-"
+        rates = f"{_percent(passed, len(cases)):>9}{_percent(passed, counted):>13}"
         lines.append(
-            f"{column:6}{way:9}{len(cases):6}{passed:8}{otherwise:12}{len(failed):8}{rate:>9}"
+            f"{column:6}{way:9}{len(cases):6}{passed:8}{otherwise:12}{len(failed):8}{rates}"
         )
     return "\n".join(lines)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}%" if whole else "-"
 
 
 def purposes_of(runs: Sequence[tuple[Way, Case]]) -> str:

@@ -197,6 +197,16 @@ def test_a_database_that_takes_no_connection_is_a_problem(shell: Shell) -> None:
     assert "pw" not in finding["text"]
 
 
+def test_an_embedded_database_of_another_version_is_a_problem(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings(shell)["documents"]["state"] == "ok"
+    monkeypatch.setattr("runtime.backends.embedded.child.VERSION", "0.0.1")
+    finding = findings(shell)["documents"]
+    assert finding["state"] == "problem"
+    assert "pip install 'yunhan[embedded]'" in finding["text"]
+
+
 def test_a_broker_that_takes_no_connection_is_a_problem(shell: Shell) -> None:
     assert findings(shell)["queue"]["state"] == "ok"
     shell.environ["YUNHAN_QUEUE_URL"] = f"amqp://u:secret@{free_address()}/"

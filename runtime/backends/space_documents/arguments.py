@@ -6,19 +6,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from runtime.backends.space_documents.call import operation_of
 from runtime.backends.space_documents.conditions import bson_expression, bson_filter, bson_pipeline
-from runtime.backends.space_documents.values import bson_document, bson_id, bson_value
-from runtime.documents.errors import BAD_VALUE, INVALID_NAMESPACE, DatabaseError
-from runtime.messages import DocumentCommand
+from runtime.backends.space_documents.values import bson_document, bson_id, bson_size, bson_value
+from runtime.documents.errors import (
+    BAD_VALUE,
+    INVALID_NAMESPACE,
+    OBJECT_TOO_LARGE,
+    DatabaseError,
+)
+from runtime.messages import CommandBounds, DocumentCommand
 
 _INVALID_ID_FIELD: Final = 53
 _SETTING: Final = frozenset({"$set", "$setOnInsert"})
+_WRITTEN: Final = frozenset({"doc", "docs", "replacement", "update"})
+"""Arguments that end up in documents. A replacement by a client may have become an update by a pipeline."""
 
 
-def bson_command(command: DocumentCommand) -> DocumentCommand:
-    """Pure. Raises DatabaseError for what BSON cannot hold, or what leads out of the space's database."""
+def bson_command(command: DocumentCommand, bounds: CommandBounds) -> DocumentCommand:
+    """Pure. Raises DatabaseError for what BSON cannot hold, what is larger than a document may be, and what
+    leads out of the space's database."""
     check_own_collection(command.collection)
-    return replace(
+    converted = replace(
         command,
         arguments={
             name: _ARGUMENTS.get(name, bson_value)(each) for name, each in command.arguments.items()
@@ -28,12 +37,29 @@ def bson_command(command: DocumentCommand) -> DocumentCommand:
             for name, each in command.options.items()
         },
     )
+    _check_sizes(converted, bounds.document_bytes)
+    return converted
 
 
 def check_own_collection(name: str) -> None:
     """Raises DatabaseError for a name that the database keeps for itself."""
     if "$" in name or "\0" in name or name.startswith("system."):
         raise DatabaseError(INVALID_NAMESPACE, f"collection {name[:64]!a} belongs to the database")
+
+
+def _check_sizes(command: DocumentCommand, bytes_max: int) -> None:
+    """Before anything is sent: of many documents none is written, and a transaction goes on."""
+    for name in _WRITTEN & command.arguments.keys():
+        written = command.arguments[name]
+        for number, each in enumerate(written if name == "docs" else [written]):
+            size = bson_size(each)
+            if size > bytes_max:
+                what = f"docs[{number}]" if name == "docs" else name
+                raise DatabaseError(
+                    OBJECT_TOO_LARGE,
+                    f"{operation_of(command)}: {what} has {size} bytes as BSON, a document has at most"
+                    f" {bytes_max} (YUNHAN_DATABASE_DOCUMENT_MAX_BYTES); nothing was written",
+                )
 
 
 def _bson_update(update: Any) -> Any:

@@ -11,13 +11,13 @@ import pymongo
 import structlog
 from pymongo import ReadPreference, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import PyMongoError
 
 from runtime.backends.documents_mongodb import Client
 from runtime.backends.space_documents.administration import administer, is_administration
 from runtime.backends.space_documents.call import Call, operation_of
 from runtime.backends.space_documents.commands import carry_out
 from runtime.backends.space_documents.errors import ServerFailedError, TooSlowError, told
+from runtime.backends.space_documents.health import ServerHealth
 from runtime.backends.space_documents.values import CODEC
 from runtime.documents.owner import asked_verb
 from runtime.messages import READS, CommandBounds, DocumentAnswer, DocumentCommand
@@ -25,19 +25,16 @@ from runtime.messages import READS, CommandBounds, DocumentAnswer, DocumentComma
 _GRACE_S: Final = 1.5
 """For the server's own answer that a command took too long."""
 
-_PING_S: Final = 1.0
-"""A server that takes longer is not well. With the usual time of a command and the grace, less than the SDKs'
-5 s."""
-
 _log = structlog.get_logger(__name__)
 
 
 class SpaceDatabase:
     """Confirmed changes survive the loss of any minority of the servers, whatever the URL says."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, health: ServerHealth) -> None:
         """Neither waits nor fails."""
         self.name = name
+        self._health = health
         self.database = client.get_database(
             name,
             codec_options=CODEC,
@@ -61,23 +58,14 @@ class SpaceDatabase:
                     Call(collection=collection, command=command, bounds=bounds, session=session)
                 )
         except TooSlowError as error:
-            if not await self._is_well():
+            if not await self._health.is_well():
                 raise
             raise error.as_callers(time_ms=bounds.time_ms, reads=command.verb in READS) from error
         except ServerFailedError as error:
-            if not await self._is_well():
+            if not await self._health.is_well():
                 raise
             _log.warning("database_command_failed", command=asked_verb(command), code=error.number)
             raise error.as_callers() from error
-
-    async def _is_well(self) -> bool:
-        """Whether the server answers a command that nothing can be wrong with."""
-        try:
-            async with asyncio.timeout(_PING_S):
-                await self.database.client.admin.command("ping")
-        except (PyMongoError, TimeoutError):
-            return False
-        return True
 
     @asynccontextmanager
     async def answers(self, what: str, time_s: float) -> AsyncIterator[None]:

@@ -30,13 +30,18 @@ class MongodbTransaction(DocumentTransaction):
         self._database = database
         self._over = False
 
+    @property
+    def is_over(self) -> bool:
+        return self._over
+
     async def run(self, command: DocumentCommand, bounds: CommandBounds) -> DocumentAnswer:
         self._require_open()
         if command.verb not in IN_TRANSACTION:
             raise DatabaseError(
                 OPERATION_NOT_IN_TRANSACTION, f"{command.verb} is not possible inside a transaction"
             )
-        converted = bson_command(command)  # what it refuses is not sent: the transaction goes on
+        # What this refuses is not sent: the transaction goes on.
+        converted = bson_command(command, bounds)
         try:
             return await self._database.run(converted, bounds, self._session)
         except Exception:

@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from types import UnionType
 from typing import Any, Final
 
+import bson
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
+from bson.errors import BSONError
 from bson.objectid import ObjectId
 from bson.regex import Regex
 from bson.timestamp import Timestamp
@@ -83,6 +85,16 @@ def bson_document(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: bson_id(each) if key == "_id" else bson_value(each) for key, each in document.items()
     }
+
+
+def bson_size(value: Any) -> int:
+    """Bytes of a document, or of another value as the only field of one. 0 for what cannot be encoded: the
+    driver says why."""
+    document = value if isinstance(value, Mapping) else {"": value}
+    try:
+        return len(bson.encode(document, codec_options=CODEC))
+    except (BSONError, UnicodeEncodeError, OverflowError):
+        return 0
 
 
 def json_value(value: Any, depth: int = 0) -> Any:

@@ -25,6 +25,11 @@ from runtime.messages import DocumentAnswer
 _MARGIN_S: Final = 0.25
 """Between the time of a write of one document and the moment at which nobody waits for it any more."""
 
+_TOO_LARGE: Final = "; the command itself was carried out, ask for less with projection"
+_TOO_LARGE_IN_TRANSACTION: Final = (
+    "; the transaction is rolled back, begin it again and ask for less with projection"
+)
+
 
 async def insert_one(call: Call) -> DocumentAnswer:
     """An `_id` is made where none is."""
@@ -165,7 +170,7 @@ def _find_and_options(call: Call) -> dict[str, Any]:
 
 async def _found_and(call: Call, found: Any) -> DocumentAnswer:
     """An upsert always changes one document, also when there was none before."""
-    note = "; the command itself was carried out, ask for less with projection"
+    note = _TOO_LARGE_IN_TRANSACTION if call.session is not None else _TOO_LARGE
     document = await read_value(found, call.bounds, call.what, note)
     changed = document is not None or bool(call.option("upsert"))
     return DocumentAnswer(affected=int(changed), result=document)

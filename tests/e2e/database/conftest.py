@@ -25,8 +25,14 @@ def space(management: Management) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module", params=["client", "server", "function"])
+def sdk(request: pytest.FixtureRequest) -> str:
+    """Who asks: an app, a backend or a function."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
 def run(
-    request: pytest.FixtureRequest,
+    sdk: str,
     run_sdk: RunSdk,
     management: Management,
     space: tuple[str, str],
@@ -36,7 +42,7 @@ def run(
     keys = {"spaceId": space[0], "clientSecret": space[1], "serverSecret": config["PrivateKey"]}
 
     def outside(*steps: list[Any]) -> list[dict[str, Any]]:
-        return run_sdk("database.cjs", sdk=request.param, steps=list(steps), **keys)
+        return run_sdk("database.cjs", sdk=sdk, steps=list(steps), **keys)
 
     def inside(*steps: list[Any]) -> list[dict[str, Any]]:
         answer = management.invoke(space[0], "database", {"steps": steps})
@@ -45,7 +51,7 @@ def run(
         assert len(results) == len(steps)
         return results
 
-    return inside if request.param == "function" else outside
+    return inside if sdk == "function" else outside
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_a_failed_command_in_a_transaction(run: Steps, people: str) -> None:
     assert found["value"]["result"] is None  # the server ends it at the first error
 
 
-@pytest.mark.parametrize("run", ["server"], indirect=True)
+@pytest.mark.parametrize("sdk", ["server"], indirect=True)
 def test_a_forgotten_transaction_is_undone(run: Steps, people: str) -> None:
     _, _, _, late, free, over = run(
         ["start", "t"],

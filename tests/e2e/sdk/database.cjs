@@ -4,6 +4,8 @@
 //   ["on", collection, method, ...arguments]      ["as", user, ...step]: of another user
 //   ["raw", collection, method, ...arguments]     without the checks that the SDK does itself
 //   ["start", name]  ["in", name, ...step]  ["commit", name]  ["rollback", name]: transactions
+//   ["db", method, ...arguments]                 of the database itself
+//   ["command", params]                           as they go over the wire, whatever the SDK has methods for
 //   ["invoke", function, arguments]  ["wait", ms]
 // A Date is {"$date": ISO} in steps and results.
 'use strict';
@@ -33,6 +35,12 @@ async function carryOut(serverlessOf, steps) {
   const actions = (db, functions) => ({
     on: (collection, method, ...args) => db.collection(collection)[method](...args),
     raw: (collection, method, ...args) => unchecked(db.collection(collection))[method](...args),
+    db: (method, ...args) => db[method](...args),
+    command: async (params) => {
+      const method = 'serverless.db.default.execute';
+      const request = db.getEncoder().setBodyField({ method, params });
+      return (await db.transport.request(request)).body;
+    },
     invoke: (name, args) => functions.invoke(name, args),
     as: async (user, action, ...args) => (await actionsOf(user))[action](...args),
     start: async (name) => {

@@ -14,7 +14,7 @@ from runtime.backends.space_documents.arguments import bson_command
 from runtime.backends.space_documents.conditions import bson_filter, bson_pipeline
 from runtime.backends.space_documents.values import CODEC, bson_document, bson_value, json_value
 from runtime.documents.errors import DatabaseError
-from runtime.messages import DocumentCommand, Verb
+from runtime.messages import CommandBounds, DocumentCommand, Verb
 
 _ID = "5f00000000000000000000a1"
 _OID = ObjectId(_ID)
@@ -128,5 +128,5 @@ def test_ids_later_in_a_pipeline_are_either() -> None:
 def test_no_stage_leads_to_another_database(stage: dict[str, Any]) -> None:
     command = DocumentCommand(verb=Verb.AGGREGATE, collection="a", arguments={"pipeline": [stage]})
     with pytest.raises(DatabaseError) as caught:
-        bson_command(command)
+        bson_command(command, CommandBounds(documents=1, answer_bytes=1, time_ms=1))
     assert caught.value.number == 73

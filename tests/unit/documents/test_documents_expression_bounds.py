@@ -75,6 +75,53 @@ REFUSED: list[tuple[Stages, str]] = [
     ([{"$group": {"_id": each(upto(3000), each(upto(3000), 1))}}], STEPS),
     ([{"$group": {"_id": 1, "n": {"$sum": each(upto(3000), each(upto(3000), 1))}}}], STEPS),
     ([{"$bucketAuto": {"groupBy": "$n", "buckets": 2_000_000_000}}], STEPS),
+    (
+        [
+            {"$set": {"r": upto(3000)}},
+            *shown(
+                {
+                    "$let": {
+                        "vars": {"CURRENT": 1},
+                        "in": each("$$ROOT.r", each("$$ROOT.r", 1)),
+                    }
+                }
+            ),
+        ],
+        STEPS,
+    ),
+    (
+        [
+            {"$set": {"r": upto(3000)}},
+            {
+                "$lookup": {
+                    "from": "b",
+                    "let": {"r": "$r"},
+                    "pipeline": shown(each("$$r", each("$$r", 1))),
+                    "as": "b",
+                }
+            },
+        ],
+        STEPS,
+    ),
+    ([{"$project": {"a.b": upto(10**9), "a.c": "$d"}}], STEPS),
+    ([{"$geoNear": {"near": [0, 0], "query": {"$expr": upto(10**9)}}}], STEPS),
+    (
+        [
+            {
+                "$graphLookup": {
+                    "from": "b",
+                    "startWith": 1,
+                    "as": "c",
+                    "connectFromField": "a",
+                    "connectToField": "b",
+                    "restrictSearchWithMatch": {"$expr": upto(10**6)},
+                }
+            }
+        ],
+        STEPS,
+    ),
+    ([{"$bucket": {"groupBy": "$a", "boundaries": [0, {"$size": upto(10**9)}]}}], STEPS),
+    (shown({"$range": [0, 10, 1e-320]}), STEPS),
     # Stages that multiply.
     ([{"$set": {"r": upto(3000)}}, {"$unwind": "$r"}] * 2, STEPS),
     ([{"$set": {"r": upto(3000)}}, {"$unwind": {"path": "$r"}}] * 2, STEPS),
@@ -106,6 +153,11 @@ REFUSED: list[tuple[Stages, str]] = [
     (reduced(joined("$$value", within("$$value", joined("$$value", ["$$this"])))), TWICE),
     (reduced(within([], joined("$$value", "$$this"), ["$$value", "$$value"])), TWICE),
     (reduced(merged(other="$$value")), TWICE),
+    (
+        reduced({"$mergeObjects": ["$$value", {"a": 1}, {"a": ["$$value.a", "$$value.a"]}]}),
+        TWICE,
+    ),
+    (reduced({"$mergeObjects": ["$$value", {"": "$$value"}]}), TWICE),
 ]
 
 PASSED: list[Stages] = [

@@ -159,6 +159,8 @@ REFUSED: list[tuple[DocumentCommand, str]] = [
     (find({"a": {"$not": 1}}), "$not"),
     (find({"a": {"$not": {"b": 1}}}), "$not"),
     (find({"a": {"$elemMatch": 1}}), "$elemMatch"),
+    (find({"a": {"$elemMatch": {"$or": [{"b": 1}, {"$expr": 1}]}}}), "$expr"),
+    (update({"$pull": {"a": {"$expr": 1}}}), "$expr"),
     (find({"a.$b": 1}), "a.$b"),
     (find({"a\0": 1}), "NUL"),
     (find({"a": {"b\0": 1}}), "NUL"),

@@ -105,4 +105,6 @@ def test_what_was_refused_takes_no_room_and_nothing_is_left_behind() -> None:
     for whose in held:
         room.leave(*whose)
     # There is no end of users: a name without a count would stay for ever.
-    assert repr(vars(room)) == repr(vars(TransactionRoom(BOUNDS)))
+    fresh = TransactionRoom(BOUNDS)
+    assert room._of_user == fresh._of_user
+    assert repr(vars(room._room)) == repr(vars(fresh._room))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -68,6 +70,7 @@ def test_a_process_has_an_id_that_fits(process_id: str) -> None:
             idle_s=1,
             life_s=1,
             bounds=bounds,
+            waiting_max=1,
         )
 
 
@@ -99,31 +102,70 @@ async def test_one_that_cannot_be_rolled_back_is_told_and_left() -> None:
     assert [each["event"] for each in logs] == ["transaction_not_aborted"]
 
 
-@pytest.mark.parametrize(
-    ("number", "is_over"), [(NO_SUCH_TRANSACTION, True), (WRITE_CONFLICT, True), (2, False)]
-)
-async def test_which_errors_end_it(number: int, *, is_over: bool) -> None:
-    async def fail(_: DocumentTransaction) -> None:
-        raise DatabaseError(number, "it failed")
+def ended_by(server: Server, error: Exception) -> Callable[[DocumentTransaction], Awaitable[None]]:
+    """A command in the first transaction of a server that fails so: the port ends it before it raises."""
 
-    async with opened(Server()) as transactions:
+    async def fail(_: DocumentTransaction) -> None:
+        server.begun[-1].is_ended = True
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [DatabaseError(11000, "taken"), UnavailableError("away"), OverloadedError("full"), KeyError()],
+    ids=repr,
+)
+@pytest.mark.parametrize("ends", [True, False])
+async def test_an_error_ends_it_where_the_port_says_so(error: Exception, *, ends: bool) -> None:
+    async def fail(_: DocumentTransaction) -> None:
+        raise error
+
+    server = Server()
+    async with opened(server) as transactions:
+        one = await transactions.begin("mp-1", user_id="tom")
+        with pytest.raises(type(error)):
+            await transactions.use("mp-1", one, ended_by(server, error) if ends else fail)
+        assert await over(transactions, one) is ends
+        assert len(transactions) == (0 if ends else 1)
+        if ends:
+            await transactions.begin("mp-1", user_id="tom")  # its room is free at once
+        await roll_back_once(transactions, one)
+
+
+async def test_who_lost_at_the_commit_may_roll_back() -> None:
+    server = Server()
+    async with opened(server) as transactions:
         one = await transactions.begin("mp-1")
-        with pytest.raises(DatabaseError, match="it failed"):
-            await transactions.use("mp-1", one, fail)
-        assert await over(transactions, one) is is_over
+        lost = ended_by(server, DatabaseError(WRITE_CONFLICT, "it lost"))
+        with pytest.raises(DatabaseError):
+            await transactions.use("mp-1", one, lost, last=True)
+        await roll_back_once(transactions, one)
+
+
+async def test_a_commit_of_which_nobody_knows_is_not_rolled_back() -> None:
+    """It may be there: a rollback that succeeds would say that it is not."""
+    server = Server()
+    async with opened(server) as transactions:
+        one = await transactions.begin("mp-1")
+        with pytest.raises(UnavailableError):
+            await transactions.use(
+                "mp-1", one, ended_by(server, UnavailableError("away")), last=True
+            )
+        with pytest.raises(DatabaseError) as error:
+            await transactions.roll_back("mp-1", one)
+        assert error.value.number == NO_SUCH_TRANSACTION
 
 
 async def test_an_error_that_ends_it_leaves_it_to_nobody() -> None:
     """The port has ended it: one abort more would be of something else."""
     server = Server()
-
-    async def fail(_: DocumentTransaction) -> None:
-        raise DatabaseError(WRITE_CONFLICT, "it lost")
-
     async with opened(server) as transactions:
         one = await transactions.begin("mp-1")
+        lost = ended_by(server, DatabaseError(WRITE_CONFLICT, "it lost"))
         with pytest.raises(DatabaseError):
-            await transactions.use("mp-1", one, fail)
+            await transactions.use("mp-1", one, lost)
         assert len(transactions) == 0
         await roll_back_once(transactions, one)
     assert server.begun[0].done == []
@@ -148,11 +190,10 @@ async def test_a_transaction_is_rolled_back_once() -> None:
 
 
 async def test_of_those_that_failed_the_last_ones_are_remembered() -> None:
-    async def fail(_: DocumentTransaction) -> None:
-        raise DatabaseError(WRITE_CONFLICT, "it lost")
-
+    server = Server()
+    fail = ended_by(server, DatabaseError(WRITE_CONFLICT, "it lost"))
     failed = []
-    async with opened(Server()) as transactions:
+    async with opened(server) as transactions:
         for _ in range(1001):
             failed.append(await transactions.begin("mp-1"))
             with pytest.raises(DatabaseError):
@@ -171,17 +212,6 @@ async def test_a_refused_commit_ends_it() -> None:
         with pytest.raises(UnavailableError):
             await transactions.use("mp-1", one, fail, last=True)
         assert await over(transactions, one)
-
-
-async def test_a_failed_command_of_ours_does_not_end_it() -> None:
-    async def fail(_: DocumentTransaction) -> None:
-        raise UnavailableError("away")
-
-    async with opened(Server()) as transactions:
-        one = await transactions.begin("mp-1")
-        with pytest.raises(UnavailableError):
-            await transactions.use("mp-1", one, fail)
-        assert not await over(transactions, one)
 
 
 async def test_a_users_room_is_bounded_and_given_back() -> None:
