@@ -132,10 +132,13 @@ async def test_nobody_waits_for_a_server_that_stopped_answering(embedded_url: st
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(address.hostname, address.port)
         answers = asyncio.create_task(_pump(there, writer, answering))
-        await _pump(reader, back, None)
-        answers.cancel()
-        await asyncio.wait([answers])
-        writer.close()
+        try:
+            await _pump(reader, back, None)
+        finally:
+            answers.cancel()
+            await asyncio.wait([answers])
+            writer.close()
+            back.close()
 
     proxy = await asyncio.start_server(forward, "127.0.0.1", 0)
     port = proxy.sockets[0].getsockname()[1]

@@ -50,7 +50,7 @@ async def _leaving_nothing(test: Callable[[], Awaitable[None]]) -> None:
     for _ in range(20):  # transports close their sockets in the turns after
         await asyncio.sleep(0)
     gc.collect()
-    assert open_sockets() == before
+    assert open_sockets().items() <= before.items()  # what was there may have been closed meanwhile
     assert errors == []
 
 

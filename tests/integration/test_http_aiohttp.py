@@ -111,7 +111,7 @@ async def test_a_request_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None
     assert head.startswith("PUT /x?a=%E4%B8%96+1 HTTP/1.1\r\n")
     assert "X-H: v\r\n" in head
     assert head.lower().count("content-length: 4\r\n") == 1
-    assert "99" not in head
+    assert "content-length: 99" not in head.lower()
     for absent in ("transfer-encoding", "\nte:", "content-type", "cookie", "aiohttp"):
         assert absent not in head.lower()
     assert server.bodies == [b"body"]

@@ -60,7 +60,9 @@ class SpaceDatabase:
         except TooSlowError as error:
             if not await self._health.is_well():
                 raise
-            raise error.as_callers(time_ms=bounds.time_ms, reads=command.verb in READS) from error
+            raise error.as_callers(
+                time_ms=bounds.time_ms, unknown=session is None and command.verb not in READS
+            ) from error
         except ServerFailedError as error:
             if not await self._health.is_well():
                 raise

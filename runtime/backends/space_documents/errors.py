@@ -93,9 +93,10 @@ class TooSlowError(UnavailableError):
         super().__init__(f"document database did not answer in time ({operation})")
         self._operation = operation
 
-    def as_callers(self, *, time_ms: int, reads: bool) -> DatabaseError:
-        """The same for a caller, with the number of a server that ends a command in time."""
-        note = "" if reads else "; whether it is carried out nevertheless is not known"
+    def as_callers(self, *, time_ms: int, unknown: bool) -> DatabaseError:
+        """The same for a caller, with the number of a server that ends a command in time. `unknown`: it may
+        still be carried out."""
+        note = "; whether it is carried out nevertheless is not known" if unknown else ""
         return DatabaseError(
             MAX_TIME_EXPIRED,
             f"{self._operation}: not ended after {time_ms} ms. It may be too much at once, or wait for"

@@ -90,6 +90,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         tmp_path_factory.mktemp("outage") / "data",
         YUNHAN_SANDBOX="process",
         YUNHAN_DOCUMENTS_TIMEOUT_S="2",
+        YUNHAN_DOCUMENTS_EMBEDDED_DEAF_S="60",  # a server that is stopped here is not to be replaced
     )
     program.start()
     try:
