@@ -5,24 +5,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
 
-from runtime.backends.documents_mongodb import connect
-from runtime.backends.space_documents_mongodb import SpaceDocumentsMongodb
-from runtime.documents.operators import OperatorLimits
 from runtime.documents.owner import OWNER_FIELD
 from runtime.documents.rules import Rules, policy_of
-from runtime.documents.transaction_room import TransactionBounds
-from runtime.documents.transactions import Transactions
 from runtime.errors import CallerError
 from runtime.messages import PolicyName
-from runtime.services.documents import DocumentLimits, DocumentService
-from tests.harness.database_service import roomy
+from runtime.services.documents import DocumentService
+from tests.harness.database_service import opened_service
 from tests.harness.documents import Documents
 from tests.integration.database_attack_table import (
     BY_ALICE,
@@ -51,15 +45,6 @@ RULES = Rules.of(
         "closed": policy_of(PolicyName.ADMINREADWRITEONLY),
     }
 )
-LIMITS = DocumentLimits(
-    operators=OperatorLimits(interpreted=True),
-    documents=500,
-    answer_bytes=8 * 1024 * 1024,
-    time_ms=1000,
-    client_time_max_ms=3000,
-    trusted_time_max_ms=60_000,
-)
-TRANSACTIONS = TransactionBounds(per_user=50, per_space=50, total=500, reserved_percent=0)
 TIME_S = 8.0
 """The longest a client's command may take, with what the adapter adds to 3 s."""
 
@@ -107,24 +92,6 @@ def seeded() -> set[str]:
     return set()
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[DocumentService]:
-    async with connect(url, timeout_s=5) as client:
-        documents = SpaceDocumentsMongodb(client, prefix="t_")
-        transactions = Transactions(
-            documents,
-            process_id="0" * 16,
-            idle_s=10,
-            life_s=60,
-            bounds=TRANSACTIONS,
-            waiting_max=16,
-        )
-        async with transactions.open():
-            yield DocumentService(
-                documents=documents, transactions=transactions, limits=LIMITS, rooms=roomy()
-            )
-
-
 async def seed(service: DocumentService) -> None:
     for space, collection in (
         (ELSEWHERE, "mine"),
@@ -141,7 +108,7 @@ async def seed(service: DocumentService) -> None:
 @pytest.fixture
 async def attacked(url: str, seeded: set[str]) -> AsyncIterator[Attacked]:
     """For attacks that change something."""
-    async with opened(url) as service:
+    async with opened_service(url, prefix="t_") as service:
         await seed(service)
         seeded.clear()
         yield Attacked(service)
@@ -150,7 +117,7 @@ async def attacked(url: str, seeded: set[str]) -> AsyncIterator[Attacked]:
 @pytest.fixture
 async def untouched(url: str, seeded: set[str]) -> AsyncIterator[Attacked]:
     """For those that do not."""
-    async with opened(url) as service:
+    async with opened_service(url, prefix="t_") as service:
         if url not in seeded:
             await seed(service)
             seeded.add(url)

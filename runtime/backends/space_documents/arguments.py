@@ -11,13 +11,13 @@ from runtime.backends.space_documents.conditions import bson_expression, bson_fi
 from runtime.backends.space_documents.values import bson_document, bson_id, bson_size, bson_value
 from runtime.documents.errors import (
     BAD_VALUE,
+    INVALID_ID_FIELD,
     INVALID_NAMESPACE,
     OBJECT_TOO_LARGE,
     DatabaseError,
 )
 from runtime.messages import CommandBounds, DocumentCommand
 
-_INVALID_ID_FIELD: Final = 53
 _SETTING: Final = frozenset({"$set", "$setOnInsert"})
 _WRITTEN: Final = frozenset({"doc", "docs", "replacement", "update"})
 """Arguments that end up in documents. A replacement by a client may have become an update by a pipeline."""
@@ -84,7 +84,7 @@ def _bson_replacement(document: Mapping[str, Any]) -> dict[str, Any]:
         if key.startswith("$"):
             raise DatabaseError(BAD_VALUE, f"a document must not have the operator {key[:64]!a}")
     if isinstance(document.get("_id"), list):
-        raise DatabaseError(_INVALID_ID_FIELD, "the _id of a document must not be an array")
+        raise DatabaseError(INVALID_ID_FIELD, "the _id of a document must not be an array")
     return bson_document(document)
 
 
