@@ -65,7 +65,12 @@ def encode_job(job: Job) -> bytes:
         header["v"] = job.space_revision
     principal = job.principal
     if principal != _NOBODY:
-        header["u"] = [principal.user_id, principal.app_id, principal.provider]
+        header["u"] = [
+            principal.user_id,
+            principal.app_id,
+            principal.provider,
+            principal.open_id,
+        ]
     if job.depth:
         header["d"] = job.depth
     texts = {
@@ -234,10 +239,12 @@ def _egress(header: Header) -> EgressRules:
 def _principal(header: Header) -> Principal:
     if "u" not in header:
         return _NOBODY
-    user_id, app_id, provider = (
-        None if item is None else header.as_text("u", item) for item in header.items("u", 3)
+    user_id, app_id, provider, *rest = (
+        None if item is None else header.as_text("u", item)
+        for item in header.items("u", 3, more=True)
     )
-    return Principal(user_id=user_id, app_id=app_id, provider=provider)
+    open_id = rest[0] if rest else None  # jobs of an older version have none
+    return Principal(user_id=user_id, app_id=app_id, provider=provider, open_id=open_id)
 
 
 def _terms_to_header(terms: AsyncTerms) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Documents carry the names of the dataclass fields; the id is `_id`. Reading is tolerant, so that two
 versions of the program can share a database: unknown fields are ignored, missing ones take the default.
 A missing field without a default, an unknown status, mode or policy, a setting of HTTP triggers, egress,
-the database or asynchronous jobs or a sealed environment of another kind than ours is an error: guessing
-could open what is closed.
+the database, files, access or asynchronous jobs or a sealed environment of another kind than ours is an
+error: guessing could open what is closed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, get_type_hints
 
+from runtime.backends.control_access_codec import (
+    access_from_document,
+    access_to_document,
+    files_from_document,
+)
 from runtime.errors import OursError
 from runtime.messages import (
     AsyncConfig,
@@ -52,6 +57,8 @@ def space_to_document(space: Space) -> Document:
     ]
     document["egress"] = _egress_to_document(space.egress)
     document["database"] = _database_to_document(space.database)
+    document["files"] = {"rules": space.files.rules}
+    document["access"] = access_to_document(space.access)
     document["http_triggers"] = asdict(space.http_triggers)
     if not space.http_triggers.custom_domain:
         del document["http_triggers"]["custom_domain"]
@@ -77,6 +84,10 @@ def space_from_document(document: Mapping[str, Any]) -> Space:
             known["egress"] = _egress(known["egress"])
         if "database" in known:
             known["database"] = _database(known["database"])
+        if "files" in known:
+            known["files"] = files_from_document(known["files"])
+        if "access" in known:
+            known["access"] = access_from_document(known["access"])
         return Space(**known)
     except (TypeError, ValueError) as error:
         raise _unreadable("space", document, error) from error

@@ -5,6 +5,14 @@ Job -> (queue, worker, sandbox) -> Outcome, and beside it one InvocationRecord; 
 LedgerEntry.
 """
 
+from runtime.messages.access import (
+    AccessConfig,
+    CorsDomain,
+    FilesConfig,
+    PlatformConfig,
+    Provider,
+    Revocation,
+)
 from runtime.messages.control import (
     ASYNC_DEFAULTS,
     EGRESS_INHERITED,
@@ -53,6 +61,7 @@ __all__ = [
     "EGRESS_INHERITED",
     "IN_TRANSACTION",
     "READS",
+    "AccessConfig",
     "AsyncConfig",
     "AsyncTerms",
     "Attempt",
@@ -61,6 +70,7 @@ __all__ = [
     "Code",
     "CollectionPolicy",
     "CommandBounds",
+    "CorsDomain",
     "DatabaseConfig",
     "Deployment",
     "DeploymentStatus",
@@ -68,6 +78,7 @@ __all__ = [
     "DocumentCommand",
     "EgressConfig",
     "EgressMode",
+    "FilesConfig",
     "Function",
     "FunctionLimits",
     "HttpTriggerConfig",
@@ -76,8 +87,11 @@ __all__ = [
     "JobState",
     "LedgerEntry",
     "Outcome",
+    "PlatformConfig",
     "PolicyName",
     "Principal",
+    "Provider",
+    "Revocation",
     "Source",
     "Space",
     "SpaceStatus",

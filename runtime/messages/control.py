@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.messages.access import AccessConfig, FilesConfig
+
 
 class EgressMode(StrEnum):
     """What holds beside the own rules of a space or a function."""
@@ -152,6 +154,8 @@ class Space:
     http_triggers: HttpTriggerConfig = field(default_factory=HttpTriggerConfig)
     egress: EgressConfig = EGRESS_INHERITED
     database: DatabaseConfig = field(default_factory=DatabaseConfig)
+    files: FilesConfig = field(default_factory=FilesConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
 
 
 class DeploymentStatus(StrEnum):

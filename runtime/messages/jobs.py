@@ -44,6 +44,8 @@ class Principal:
     user_id: str | None = None
     app_id: str | None = None
     provider: str | None = None
+    open_id: str | None = None
+    """What the platform calls this user; None for anonymous users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

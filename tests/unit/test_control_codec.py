@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,12 +21,18 @@ from runtime.backends.control_codec import (
 )
 from runtime.errors import OursError
 from runtime.messages import (
+    AccessConfig,
+    CorsDomain,
     Deployment,
     DeploymentStatus,
     EgressConfig,
     EgressMode,
+    FilesConfig,
     Function,
     HttpTriggerConfig,
+    PlatformConfig,
+    Provider,
+    Revocation,
     Space,
     SpaceStatus,
 )
@@ -81,6 +88,26 @@ spaces = st.builds(
     http_triggers=http_triggers,
     egress=egress,
 )
+access = st.builds(
+    AccessConfig,
+    cors=st.lists(st.builds(CorsDomain, domain_id=texts, domain=texts), max_size=3).map(tuple),
+    platforms=st.lists(
+        st.builds(
+            PlatformConfig,
+            provider=st.sampled_from(Provider),
+            app_id=texts,
+            sealed=st.binary(max_size=40),
+            created_ms=times,
+            modified_ms=times,
+        ),
+        max_size=3,
+    ).map(tuple),
+    revocations=st.lists(st.builds(Revocation, user_id=texts, before_ms=times), max_size=3).map(
+        tuple
+    ),
+    tokens_from_ms=times,
+)
+spaces = st.builds(replace, spaces, access=access, files=st.builds(FilesConfig, rules=texts))
 deployments = st.builds(
     Deployment,
     deployment_id=texts,

@@ -59,7 +59,11 @@ _JOB_FIELDS: dict[str, Any] = {
     ),
     "trigger_path": maybe_texts,
     "principal": st.builds(
-        Principal, user_id=maybe_texts, app_id=maybe_texts, provider=maybe_texts
+        Principal,
+        user_id=maybe_texts,
+        app_id=maybe_texts,
+        provider=maybe_texts,
+        open_id=maybe_texts,
     ),
     "client_ip": maybe_texts,
     "user_agent": maybe_texts,
