@@ -48,11 +48,11 @@ def space(management: Management) -> tuple[str, str]:
 @pytest.fixture(scope="session")
 def run_sdk(program: Program) -> RunSdk:
     """Run one of the drivers in `sdk/`; returns its printed array."""
-    return sdk_runner(program.endpoint)
+    return sdk_runner(program)
 
 
-def sdk_runner(endpoint: str) -> RunSdk:
-    """`run_sdk` for another program."""
+def sdk_runner(program: Program) -> RunSdk:
+    """`run_sdk` for another program. The SDKs trust its local authority."""
     if not (SDK / "node_modules").exists():
         lacks("the SDKs are not installed; run the tests by `make test`")
     node = default_node()
@@ -60,7 +60,8 @@ def sdk_runner(endpoint: str) -> RunSdk:
     def run(driver: str, **config: Any) -> list[dict[str, Any]]:
         done = subprocess.run(
             [node, SDK / driver],
-            input=json.dumps({"endpoint": endpoint, **config}),
+            input=json.dumps({"endpoint": program.endpoint, **config}),
+            env={**os.environ, "NODE_EXTRA_CA_CERTS": str(program.ca_path)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -47,7 +47,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransactionStage
 
 @pytest.fixture(scope="module")
 def sdk(stage: TransactionStage) -> RunSdk:
-    return sdk_runner(stage.program.endpoint)
+    return sdk_runner(stage.program)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def space_id(management: Management) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def local(program: Program) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(program.data_dir / "tls" / "ca.pem"))
+    return ssl.create_default_context(cafile=str(program.ca_path))
 
 
 def test_a_space_has_a_name_under_the_local_authority(

@@ -129,7 +129,7 @@ def test_many_calls_at_once(steps_of: Steps) -> None:
 
 def test_errors_are_thrown_with_code_and_message(steps_of: Steps) -> None:
     coded, unknown, later = steps_of(
-        ["invoke", "server-coded"], ["invoke", "nope"], ["as", "user-7", "redis"]
+        ["invoke", "server-coded"], ["invoke", "nope"], ["as", "user-7", "redis", "SET", "k", "v"]
     )
     assert coded["error"] == {"isError": True, "code": "FunctionBizError", "message": "4001:no"}
     assert unknown["error"]["code"] == "FunctionNotFound"

@@ -136,6 +136,11 @@ class Program:
     command = "up"
 
     @property
+    def ca_path(self) -> Path:
+        """The local authority behind its HTTPS, from its first start on."""
+        return self.data_dir / "tls" / "ca.pem"
+
+    @property
     def process(self) -> subprocess.Popen[bytes] | None:
         """The one that serves clients."""
         return self.main.process

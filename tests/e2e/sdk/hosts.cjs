@@ -1,6 +1,8 @@
 // Stand-ins for the mini program hosts: each gives results the way its platform does.
 'use strict';
 
+const { getFileInfo, getImageInfo, postForm } = require('./uploads.cjs');
+
 async function send(url, method, headers, data) {
   const body = typeof data === 'string' ? data : JSON.stringify(data);
   const response = await fetch(url, { method, headers, body });
@@ -14,13 +16,27 @@ async function send(url, method, headers, data) {
   return { status: response.status, headers: Object.fromEntries(response.headers), parsed, text };
 }
 
-const noImage = { getImageInfo() {}, uploadFile() {} };
+let codes = 0;
+
+// A new one each time, as the platforms' are good for one exchange.
+const codeOf = (host) => `${host}-code-${process.pid}-${(codes += 1)}`;
+
+// `named`: an answer of the host's uploadFile, under its names.
+const filesOf = (named) => ({
+  getFileInfo,
+  getImageInfo,
+  uploadFile: (o) =>
+    postForm(o).then(
+      ({ status, text }) => o.complete(named(status, text)),
+      (e) => o.complete({ error: 12, errMsg: `uploadFile:fail ${e}` }),
+    ),
+});
 
 // my.request: any status outside 2xx is error 19, and the body is out of reach.
 function alipay() {
   return {
-    ...noImage,
-    getAuthCode: (o) => o.complete({ authCode: 'alipay-code' }),
+    ...filesOf((statusCode, data) => ({ statusCode, data })),
+    getAuthCode: (o) => o.complete({ authCode: codeOf('alipay') }),
     request(o) {
       send(o.url, o.method, o.headers, o.data).then(
         (r) =>
@@ -38,8 +54,8 @@ function alipay() {
 // wx.request: other statuses pass through; names are statusCode and header.
 function wechat() {
   return {
-    ...noImage,
-    login: (o) => o.complete({ code: 'wechat-code', errMsg: 'login:ok' }),
+    ...filesOf((statusCode, data) => ({ statusCode, data, errMsg: 'uploadFile:ok' })),
+    login: (o) => o.complete({ code: codeOf('wechat'), errMsg: 'login:ok' }),
     request(o) {
       send(o.url, o.method, o.header || o.headers, o.data).then(
         (r) =>
@@ -53,8 +69,8 @@ function wechat() {
 // dd.httpRequest gets a ready JSON text and answers like Alipay.
 function dingtalk() {
   return {
-    ...noImage,
-    getAuthCode: (o) => o.complete({ authCode: 'dingtalk-code' }),
+    ...filesOf((statusCode, data) => ({ statusCode, data })),
+    getAuthCode: (o) => o.complete({ authCode: codeOf('dingtalk') }),
     httpRequest(o) {
       send(o.url, o.method, o.headers, o.data).then(
         (r) => o.complete({ data: r.parsed, status: r.status, headers: r.headers }),

@@ -2,6 +2,7 @@
 // official client SDK and prints one JSON array: {value} or {error} for each step.
 'use strict';
 
+const { digestOf } = require('./downloads.cjs');
 const { become } = require('./hosts.cjs');
 
 const read = () =>
@@ -28,6 +29,12 @@ async function main() {
     invoke: (name, args) => mp.function.invoke(name, args),
     invokeMany: (name, count) =>
       Promise.all(Array.from({ length: count }, (_, i) => mp.function.invoke(name, { i }))),
+    getInfo: (options) => mp.user.getInfo(options),
+    upload: (options) => mp.file.uploadFile(options),
+    // The files' ids or URLs; a number is that of an earlier step, whose URL is meant.
+    info: (files, options) => mp.file.info(files.map(urlOf), options),
+    remove: (file) => mp.file.deleteFile(urlOf(file)),
+    fetch: (file) => digestOf(urlOf(file)),
     findOne: (collection) => mp.db.collection(collection).findOne({}),
     forward: (method, params) => mp.network.forward(method, params),
     breakToken: () => {
@@ -48,6 +55,7 @@ async function main() {
     },
   };
   const results = [];
+  const urlOf = (file) => (typeof file === 'number' ? results[file].value.fileUrl : file);
   for (const [name, ...args] of steps) {
     try {
       results.push({ value: await actions[name](...args) });

@@ -5,6 +5,8 @@
 
 const { generateKeyPairSync } = require('node:crypto');
 
+const { digestOf } = require('./downloads.cjs');
+
 const read = () =>
   new Promise((resolve) => {
     let text = '';
@@ -15,6 +17,9 @@ const read = () =>
 const someKey = () =>
   generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
 
+const fileOptions = ({ text, ...options }) =>
+  text === undefined ? options : { ...options, fileBuffer: Buffer.from(text) };
+
 const actionsOf = (mp) => ({
   as: (userId, name, ...args) => actionsOf(mp.setUserId(userId))[name](...args),
   invoke: (name, args) => mp.function.invoke(name, args),
@@ -22,8 +27,15 @@ const actionsOf = (mp) => ({
     Promise.all(Array.from({ length: count }, (_, i) =>
       mp.setUserId(`user-${i}`).function.invoke(name, { i }))),
   getInfo: (options) => mp.user.getInfo(options),
+  uploadOptions: (options) => mp.file.getUploadFileOptions(options),
+  upload: (options) => mp.file.uploadFile(fileOptions(options)),
+  report: (id, contentType) => mp.file.reportOSSUpload(id, contentType),
+  info: (ids, options) => mp.file.info(ids, options),
+  remove: (file) => mp.file.deleteFile(file),
+  fetch: (url, headers) => digestOf(url, headers),
+  http: (name, ...args) => mp.httpProxyClient[name](...args),
   db: (collection, name, ...args) => mp.db.collection(collection)[name](...args),
-  redis: () => mp.user.redisCli(['SET', 'k', 'v']),
+  redis: (...commands) => mp.user.redisCli(commands),
 });
 
 async function main() {
