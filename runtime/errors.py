@@ -104,6 +104,17 @@ class RateExceededError(OverloadedError):
     """Refused because this came too fast; a little later it will not be."""
 
 
+class TooManyRequestsError(RateExceededError):
+    """Refused because an address or a user asks too often (spec: functions (g)). `who` is said to people."""
+
+    def __init__(self, who: str, *, retry_after_s: int) -> None:
+        super().__init__(
+            f"too many requests from {who}; try again in {retry_after_s} s",
+            retry_after_s=retry_after_s,
+        )
+        self.code = "Throttling.Api"
+
+
 class LineFullError(OverloadedError):
     """Refused because the line of its space, or of those who share it, is full: others may have room."""
 
@@ -113,6 +124,17 @@ class UnavailableError(OursError):
 
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__("InternalServerError", message, retry_after_s=retry_after_s)
+
+
+class StorageFullError(OursError):
+    """The file store has no room: the disk or a quota is full. Nothing was stored."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            "InsufficientStorage",
+            f"{where} has no room left, nothing was stored; the operator has to free or add space (delete"
+            " files or old deployments, enlarge the disk or raise its quota)",
+        )
 
 
 class MalformedMessageError(OursError):

@@ -18,7 +18,7 @@ from runtime.billing import Spent, make_bill
 from runtime.errors import OursError
 from runtime.jobs.attempt import RunStop
 from runtime.jobs.endings import WORKER_STOPPED
-from runtime.messages import CallKind, InvocationRecord, Job, Outcome
+from runtime.messages import CallKind, InvocationRecord, Job, Outcome, Principal, Provider
 from runtime.pool import Lease, PoolFullError, SandboxPool
 from runtime.pool_state import Content, SandboxClass, SandboxKey
 from runtime.ports import Clock, HttpTraffic, RecordSink
@@ -33,6 +33,7 @@ from sandbox.api import (
     LogLine,
     OutcomeKind,
     SandboxError,
+    WechatUser,
 )
 from sandbox.node_runtimes import nearest, parse_runtime
 
@@ -205,6 +206,7 @@ class Executor:
                     env=job.function_env(),
                     timeout_s=job.limits.timeout_s,
                     trigger_path=job.trigger_path,
+                    user=_wechat_user(job.principal),
                 ),
                 host,
             )
@@ -277,6 +279,13 @@ _STOPPED = {
     OutcomeKind.CANCELLED: Fault(name="Cancelled", message="the job was cancelled while it ran"),
 }
 """By how a run was stopped (`RunStop`)."""
+
+
+def _wechat_user(principal: Principal) -> WechatUser | None:
+    """Whom functions in the form of WeChat's find in their event; None for everybody else."""
+    if principal.provider != Provider.WECHAT or not principal.open_id or not principal.app_id:
+        return None
+    return WechatUser(open_id=principal.open_id, app_id=principal.app_id)
 
 
 def _our_ending(kind: OutcomeKind, name: str, message: str) -> Ending:

@@ -17,6 +17,11 @@ def new_deployment_id() -> str:
     return f"dep-{os.urandom(12).hex()}"
 
 
+def new_cors_domain_id() -> str:
+    """`cors-` + 24 hex digits."""
+    return f"cors-{os.urandom(12).hex()}"
+
+
 def new_request_id() -> str:
     """28 hex digits, the first 12 are the time in ms, so that ids sort by time."""
     return _timed_id(time.time_ns() // 1_000_000)
@@ -31,9 +36,10 @@ def _timed_id(now_ms: int) -> str:
     return f"{now_ms:012x}{os.urandom(8).hex()}"
 
 
-def new_user_id() -> str:
-    """24 hex digits like the original's; the first 8 are the time in seconds."""
-    return f"{int(time.time()):08x}{os.urandom(8).hex()}"
+def new_user_id(now_ms: int | None = None) -> str:
+    """24 hex digits like the original's; the first 8 are the time in seconds. None = the machine's clock."""
+    seconds = int(time.time()) if now_ms is None else now_ms // 1000
+    return f"{seconds:08x}{os.urandom(8).hex()}"
 
 
 def new_management_request_id() -> str:

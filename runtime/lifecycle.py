@@ -21,7 +21,7 @@ import structlog
 
 from runtime.data_dir import DataDir
 from runtime.ports import Queue
-from runtime.settings import Settings, reserved_in
+from runtime.settings import Settings
 from runtime.tasks import end_tasks
 from runtime.wiring.program import Program, bind, build_program
 from runtime.wiring.roles import Role, settings_for
@@ -40,8 +40,6 @@ class PartFailedError(Exception):
 
 def run_program(role: Role, settings: Settings) -> int:
     """`yunhan up`, `gateway` or `worker`. Returns the exit code. Raises the start-up errors."""
-    for variable in reserved_in():
-        _log.warning("setting_without_effect", variable=variable)
     settings = settings_for(role, settings)
     owned = DataDir(settings.data_dir).own()
     with owned, asyncio.Runner(loop_factory=_loop_factory()) as runner:

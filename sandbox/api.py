@@ -196,13 +196,21 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WechatUser:
+    """The user of a WeChat mini program behind an invocation; becomes `event.userInfo`."""
+
+    open_id: str
+    app_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
     """One attempt at a job, as the sandbox sees it.
 
     `args` is JSON text (UTF-8) and becomes `ctx.args`; `env` becomes `ctx.env` (the MP_* keys);
     `timeout_s` counts from the start of the function. `trigger_path` is the matched path of an HTTP
-    trigger (spec: functions (c)), None for every other source. `request_id` is unique among the
-    runs under way in one sandbox.
+    trigger (spec: functions (c)), None for every other source. `user` is None for everybody but
+    users of WeChat. `request_id` is unique among the runs under way in one sandbox.
     """
 
     request_id: str
@@ -210,6 +218,7 @@ class Invocation:
     env: Mapping[str, str]
     timeout_s: float
     trigger_path: str | None = None
+    user: WechatUser | None = None
 
 
 class InvocationHost(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from sandbox.api import Fault, Limits, OutcomeKind, Usage
+from sandbox.api import Fault, Limits, OutcomeKind, Usage, WechatUser
 from sandbox.frames import (
     Bind,
     Bound,
@@ -150,11 +150,16 @@ def _decode_invoke(header: Mapping[str, Any], payload: bytes) -> Invoke:
         timeout_ms=_integer(header, "timeoutMs"),
         args=payload,
         trigger_path=_optional_text(header, "triggerPath"),
+        user=None if header.get("user") is None else _user(_object(header, "user")),
     )
 
 
+def _user(user: Mapping[str, Any]) -> WechatUser:
+    return WechatUser(open_id=_text(user, "openId"), app_id=_text(user, "appId"))
+
+
 def _encode_invoke(frame: Invoke) -> tuple[dict[str, Any], bytes]:
-    header = {
+    header: dict[str, Any] = {
         "t": "invoke",
         "id": frame.id,
         "env": dict(frame.env),
@@ -162,6 +167,8 @@ def _encode_invoke(frame: Invoke) -> tuple[dict[str, Any], bytes]:
     }
     if frame.trigger_path is not None:
         header["triggerPath"] = frame.trigger_path
+    if frame.user is not None:
+        header["user"] = {"openId": frame.user.open_id, "appId": frame.user.app_id}
     return header, frame.args
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sandbox.api import Fault, Limits, OutcomeKind, Usage
+from sandbox.api import Fault, Limits, OutcomeKind, Usage, WechatUser
 
 PROTOCOL_VERSION = 1
 
@@ -52,6 +52,7 @@ class Invoke:
     timeout_ms: int
     args: bytes = b""
     trigger_path: str | None = None
+    user: WechatUser | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

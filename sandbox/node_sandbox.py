@@ -148,6 +148,7 @@ class NodeSandbox(Sandbox):
             timeout_ms=math.ceil(limit_s * 1000),
             args=invocation.args,
             trigger_path=invocation.trigger_path,
+            user=invocation.user,
         )
         attempt = Attempt(request_id, host, self.spec.limits, limit_s=limit_s)
         self._pausing.begin()

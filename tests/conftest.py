@@ -13,6 +13,8 @@ from hypothesis import settings
 from tests.escape.statement import pytest_report_header, pytest_terminal_summary  # noqa: F401
 from tests.harness.lacking import lacks
 from tests.harness.rabbitmq import RabbitMq, missing_reason
+from tests.harness.redis_server import RedisServer
+from tests.harness.redis_server import missing_reason as redis_missing_reason
 
 settings.register_profile("yunhan", deadline=None)  # no test says how fast a machine is
 settings.load_profile("yunhan")
@@ -46,3 +48,15 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
         yield broker.start()
     finally:
         broker.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for all tests that use keys of their own. Missing: a skip here, a failure where CI=true."""
+    if reason := redis_missing_reason():
+        lacks(reason)
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start()
+    finally:
+        server.kill()

@@ -1,6 +1,12 @@
 // What a function gets: `ctx` of the plain product, and (event, context) of `exports.main`.
 import { lazy } from './lazy.mjs';
-import { ObjectHasOwn, stringSlice, stringStartsWith } from './primordials.mjs';
+import {
+  ArrayIsArray,
+  ObjectDefineProperty,
+  ObjectHasOwn,
+  stringSlice,
+  stringStartsWith,
+} from './primordials.mjs';
 import { makeServerless } from './serverless.mjs';
 
 const LEVELS = ['debug', 'info', 'warn', 'error'];
@@ -37,9 +43,9 @@ export class Contexts {
 
   /**
    * `[event, context]` as uniCloud and WeChat give them. `triggerPath` is cut from the path of an
-   * HTTP event.
+   * HTTP event, `user` becomes `event.userInfo`.
    */
-  event(invocation, args, env, triggerPath) {
+  event(invocation, args, env, { triggerPath, user }) {
     const context = this.plain(invocation, args, env);
     delete context.args;
     context.SPACEINFO = { spaceId: this.#binding.space, provider: 'aliyun' };
@@ -48,7 +54,8 @@ export class Contexts {
     context.FUNCTION_TYPE = 'cloudfunction';
     context.CLIENTIP = env.MP_CLIENT_IP;
     context.CLIENTUA = env.MP_USER_AGENT;
-    return [triggerPath === undefined ? args : withRemainder(args, triggerPath), context];
+    const event = triggerPath === undefined ? args : withRemainder(args, triggerPath);
+    return [user === undefined ? event : withUser(event, user), context];
   }
 
   /**
@@ -65,11 +72,32 @@ export class Contexts {
   }
 }
 
-/** `triggerPath` of an invoke frame, if it has one of its own. */
-export const triggerPathOf = (header) =>
-  ObjectHasOwn(header, 'triggerPath') && typeof header.triggerPath === 'string'
-    ? header.triggerPath
-    : undefined;
+/** What an invoke frame says about the event: of `triggerPath` and `user` those that it has. */
+export const eventFacts = (header) => ({
+  __proto__: null,
+  triggerPath: own(header, 'triggerPath', 'string'),
+  user: own(header, 'user', 'object'),
+});
+
+const own = (header, name, type) =>
+  ObjectHasOwn(header, name) && typeof header[name] === type ? header[name] : undefined;
+
+/**
+ * Events that are objects tell who calls, whatever the caller has put there; others cannot. It is
+ * the function's own object: it came from JSON for this invocation alone.
+ */
+function withUser(event, { openId, appId }) {
+  if (typeof event !== 'object' || event === null || ArrayIsArray(event)) return event;
+  const value = { openId, appId };
+  ObjectDefineProperty(event, 'userInfo', {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+  return event;
+}
 
 /** The event with the path below the trigger's: `/` for the trigger's own (spec: functions (c)). */
 function withRemainder(event, triggerPath) {

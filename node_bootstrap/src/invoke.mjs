@@ -1,5 +1,5 @@
 // One function in one process: bind it once, run its invocations, report each exactly once.
-import { triggerPathOf } from './context.mjs';
+import { eventFacts } from './context.mjs';
 import { setEnvironment } from './environment.mjs';
 import { makeFault, messageOf, shrinkFault, toFault } from './errors.mjs';
 import { HEADER_MAX_BYTES } from './frames.mjs';
@@ -104,7 +104,7 @@ export class Runner {
     const given =
       this.#entry.style === 'ctx'
         ? [this.#contexts.plain(invocation, args, header.env)]
-        : this.#contexts.event(invocation, args, header.env, triggerPathOf(header));
+        : this.#contexts.event(invocation, args, header.env, eventFacts(header));
     return ReflectApply(this.#entry.run, undefined, given);
   }
 

@@ -2,6 +2,7 @@
 // channel is the identity. Argument checks and result shapes are the packages' own.
 import { createRequire } from 'node:module';
 import { withAdministration } from './database_service.mjs';
+import { withCarefulUploads } from './file_service.mjs';
 import { withJobs } from './function_service.mjs';
 import { lazy } from './lazy.mjs';
 
@@ -10,8 +11,15 @@ const DB_METHOD = 'serverless.db.default.execute';
 
 let classes = null; // see loadServices
 
-const loadFileService = () =>
-  require('@alicloud/mpserverless-node-file-service').FunctionFileService;
+let fileService = null;
+
+/** The class of `ctx.mpserverless.file`. */
+function loadFileService() {
+  fileService ??= withCarefulUploads(
+    require('@alicloud/mpserverless-node-file-service').FunctionFileService,
+  );
+  return fileService;
+}
 
 /**
  * Loads what ctx.mpserverless may need, but the HTTP client of uploads. Never throws: without the

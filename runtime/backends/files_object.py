@@ -3,8 +3,8 @@
 What obstore 0.12 leaves to us:
 
 - Its local store writes to a draft beside the file and renames it, but syncs nothing and leaves the
-  draft behind when the process dies. Local puts are therefore done here: draft, sync, rename, sync
-  of the folders. Everything else goes through obstore for every kind of store.
+  draft behind when the process dies; it reads in small pieces. Local puts and streams are therefore done
+  here (`files.local_disk`). Everything else goes through obstore for every kind of store.
 - Its threads wake the event loop and then need the interpreter once more. When the program ends in
   that moment, Python before 3.14 kills the process (SIGABRT); a pause at the exit prevents it.
 - A missing S3 bucket looks like a missing key; it is told apart by the server's error code.
@@ -15,50 +15,51 @@ What obstore 0.12 leaves to us:
 from __future__ import annotations
 
 import atexit
-import os
 import re
-import shutil
 import time
-import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from runtime.errors import NotFoundError, UnavailableError
+from runtime.backends.files import local_disk
+from runtime.backends.files.local_disk import CHUNK_BYTES, BlobReader
+from runtime.backends.files.s3_address import S3Address, parse_s3_address
+from runtime.errors import NotFoundError, StorageFullError, UnavailableError
 from runtime.ports import FileStore
 from runtime.settings import SettingsError, secret_in
 from runtime.threads import run_to_end
 
 if TYPE_CHECKING:  # these names do not exist at run time
+    from obstore import GetOptions, GetResult
     from obstore.store import ClientConfig, S3Config
 
 _Backend: TypeAlias = LocalStore | MemoryStore | S3Store
 
-_CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 2
 """Parts of an upload in memory at the same time."""
-_DRAFT_MAX_AGE_S = 24 * 3600
-"""Older drafts are of a process that died; younger ones may be another process's."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199})*")
 _KEY_MAX = 800
 """S3 allows 1024 bytes with the prefix."""
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_S3_PARAMETERS = frozenset({"endpoint", "region", "virtual_host"})
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _READ_TIMEOUT = timedelta(seconds=15)
 _REQUEST_TIMEOUT = timedelta(minutes=5)
+_STREAM_TIMEOUT = timedelta(hours=6)
+"""Of a download as a whole, which is as slow as who asked for it."""
 _RETRY_TIMEOUT = timedelta(seconds=20)
 _RETRIES = 3
+
+_SERVER_FULL = re.compile(r"status code: 507 |<Code>(InsufficientStorage|\w*QuotaExceeded)</Code>")
+"""How servers say in an error that they have no room; `QuotaExceeded` is Ceph's, MinIO's has a prefix."""
 
 _EXIT_PAUSE_S = 0.05
 """Far longer than the library's threads need to let go of the interpreter."""
@@ -80,8 +81,11 @@ def open_file_store(url: str, default_folder: Path, *, secret_file: str = "") ->
     """
     parts = urlsplit(url)
     if parts.scheme == "s3" and parts.netloc:
+        address = parse_s3_address(parts)
         return ObjectFileStore(
-            _open_s3(parts, secret_file), name=f"s3://{parts.netloc}{parts.path}"
+            _open_s3(address, secret_file, _REQUEST_TIMEOUT),
+            name=f"s3://{parts.netloc}{parts.path}",
+            streams=_open_s3(address, secret_file, _STREAM_TIMEOUT),
         )
     if parts.scheme == "memory":
         return ObjectFileStore(MemoryStore(), name="memory:")
@@ -94,22 +98,29 @@ def open_file_store(url: str, default_folder: Path, *, secret_file: str = "") ->
 
 
 class ObjectFileStore(FileStore):
-    """A file store in an obstore store. `name` is for messages."""
+    """A file store in an obstore store. `name` is for messages; `streams` is the same store with other
+    time-outs, for what may last."""
 
-    def __init__(self, backend: _Backend, *, name: str) -> None:
+    def __init__(self, backend: _Backend, *, name: str, streams: _Backend | None = None) -> None:
         _pause_at_exit()
         self._backend = backend
+        self._streams = backend if streams is None else streams
         self._name = name
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name})"
 
     async def put_file(self, key: str, source: Path) -> None:
+        await self._store(key, source, self._put)
+
+    async def _store(
+        self, key: str, source: Path, put: Callable[[str, Path], Awaitable[None]]
+    ) -> None:
         _check_key(key)
         await run_to_end(source.stat)  # a missing source is no missing key
         try:
             with self._translated():
-                await self._put(key, source)
+                await put(key, source)
         except NotFoundError as error:
             raise UnavailableError(error.message) from error
 
@@ -119,27 +130,60 @@ class ObjectFileStore(FileStore):
         )
 
     async def get_file(self, key: str, target: Path) -> bool:
-        draft = _draft_in(target.parent)
+        draft = local_disk.draft_in(target.parent)
         try:
             async with aclosing(self.stream(key)) as chunks:
-                await run_to_end(_append, draft, b"")
+                await run_to_end(local_disk.append, draft, b"")
                 async for chunk in chunks:
-                    await run_to_end(_append, draft, chunk)
+                    await run_to_end(local_disk.append, draft, chunk)
             await run_to_end(draft.replace, target)
         except BaseException as error:
-            await run_to_end(_remove, draft)
+            await run_to_end(local_disk.remove, draft)
             if isinstance(error, NotFoundError):
                 return False
             raise
         return True
 
-    async def stream(self, key: str) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, key: str, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         _check_key(key)
-        with self._translated():
-            found = await self._backend.get_async(key)
-            async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
-                for start in range(0, len(chunk), _CHUNK_BYTES):
-                    yield bytes(chunk[start : start + _CHUNK_BYTES])
+        _check_range(start, length)
+        found = await self._found(key, start, length)
+        if found is None:
+            return
+        try:
+            with self._translated():
+                async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+                    for at in range(0, len(chunk), CHUNK_BYTES):
+                        yield bytes(chunk[at : at + CHUNK_BYTES])
+        except NotFoundError as error:  # deleted, and the connection was lost, too
+            raise UnavailableError(error.message) from error
+
+    async def _found(self, key: str, start: int, length: int | None) -> GetResult | None:
+        """The blob's range as it begins to come; None for one that lies behind its end."""
+        options: GetOptions = {}
+        if length is not None:
+            options["range"] = (start, start + length)
+        elif start:
+            options["range"] = {"offset": start}
+        try:
+            with self._translated():
+                if length != 0:  # stores know no empty range
+                    return await self._streams.get_async(key, options=options)
+        except UnavailableError:
+            # stores refuse a range behind the end, each in its own words
+            if options and await self._size_of(key) <= start:
+                return None
+            raise
+        await self._size_of(key)
+        return None
+
+    async def _size_of(self, key: str) -> int:
+        size = await self.size(key)
+        if size is None:
+            raise NotFoundError("NotFound", f"file store {self._name} has no {key}")
+        return size
 
     async def size(self, key: str) -> int | None:
         _check_key(key)
@@ -177,6 +221,8 @@ class ObjectFileStore(FileStore):
                 ) from error
             raise NotFoundError("NotFound", f"file store {self._name}: {_brief(error)}") from error
         except (BaseError, OSError) as error:
+            if local_disk.is_full(error) or _SERVER_FULL.search(str(error)):
+                raise StorageFullError(f"file store {self._name}") from error
             raise UnavailableError(f"file store {self._name} fails: {_brief(error)}") from error
 
 
@@ -193,9 +239,9 @@ class LocalFileStore(ObjectFileStore):
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             self._drafts.mkdir(exist_ok=True)
-            _sync_folder(folder)
-            _sync_folder(folder.parent)
-            _sweep(self._drafts)
+            local_disk.sync_folder(folder)
+            local_disk.sync_folder(folder.parent)
+            local_disk.sweep(self._drafts)
             backend = LocalStore(self._blobs)
         except (OSError, BaseError) as error:
             raise SettingsError(
@@ -204,43 +250,63 @@ class LocalFileStore(ObjectFileStore):
             ) from error
         super().__init__(backend, name=str(folder))
 
+    async def take_file(self, key: str, source: Path) -> None:
+        await self._store(key, source, self._take)
+
+    async def stream(
+        self, key: str, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """With own hands: the library reads local files in pieces of 8 KiB, a thread's turn for each."""
+        _check_key(key)
+        _check_range(start, length)
+        reader = BlobReader(self._blobs / key, start, length)
+        try:
+            with self._translated():
+                await run_to_end(reader.open)
+                while chunk := await run_to_end(reader.read):
+                    yield chunk
+        finally:
+            reader.close()
+
+    async def delete(self, key: str) -> None:
+        await super().delete(key)
+        with self._translated():
+            await run_to_end(local_disk.sync_removal, self._blobs / key)
+
     async def _put(self, key: str, source: Path) -> None:
-        await run_to_end(_place, source, _draft_in(self._drafts), self._blobs, key)
+        await run_to_end(local_disk.place, source, self._draft(), self._blobs, key)
+
+    async def _take(self, key: str, source: Path) -> None:
+        await run_to_end(local_disk.take, source, self._draft(), self._blobs, key)
+
+    def _draft(self) -> Path:
+        return local_disk.draft_in(self._drafts)
 
 
-def _open_s3(parts: SplitResult, secret_file: str) -> S3Store:
-    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(parameters.keys() - _S3_PARAMETERS)
-    if unknown or not _BUCKET.fullmatch(parts.netloc):
-        problem = f"unknown parameter {unknown[0]!r}" if unknown else "no valid bucket name"
-        raise SettingsError(
-            f"YUNHAN_FILES_URL: {problem}; use s3://bucket/prefix with the parameters"
-            f" {', '.join(sorted(_S3_PARAMETERS))}, and credentials in AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY"
-        )
+def _open_s3(address: S3Address, secret_file: str, request_timeout: timedelta) -> S3Store:
     config: S3Config = {"disable_bulk_delete": True}  # OSS and others do not know bulk deletes
     if secret_file:
         config["secret_access_key"] = secret_in(
             secret_file, "YUNHAN_FILES_SECRET_FILE", encoding="ascii"
         )
-    if parameters.get("endpoint"):
-        config["endpoint"] = parameters["endpoint"]
-    if parameters.get("region"):
-        config["region"] = parameters["region"]
+    if address.endpoint:
+        config["endpoint"] = address.endpoint
+    if address.region:
+        config["region"] = address.region
     client: ClientConfig = {
         "connect_timeout": _CONNECT_TIMEOUT,
         "read_timeout": _READ_TIMEOUT,
-        "timeout": _REQUEST_TIMEOUT,
+        "timeout": request_timeout,
     }
-    if parameters.get("endpoint", "").startswith("http://"):
+    if address.endpoint.startswith("http://"):
         client["allow_http"] = True
     return S3Store(
-        parts.netloc,
-        prefix=unquote(parts.path).strip("/") or None,
+        address.bucket,
+        prefix=address.prefix or None,
         config=config,
         client_options=client,
         retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_TIMEOUT},
-        virtual_hosted_style_request=parameters.get("virtual_host", "false") == "true",
+        virtual_hosted_style_request=address.virtual_host,
     )
 
 
@@ -250,59 +316,11 @@ def _check_key(key: str) -> None:
         raise ValueError(f"no valid key of the file store: {key!r}")
 
 
+def _check_range(start: int, length: int | None) -> None:
+    """Likewise."""
+    if start < 0 or (length is not None and length < 0):
+        raise ValueError(f"no valid range of a blob: {length} bytes from {start}")
+
+
 def _brief(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-# --- blocking work ------------------------------------------------------------------------------
-
-
-def _draft_in(folder: Path) -> Path:
-    return folder / f".draft-{uuid.uuid4().hex}"
-
-
-def _append(draft: Path, chunk: bytes) -> None:
-    with draft.open("ab") as file:
-        file.write(chunk)
-
-
-def _remove(draft: Path) -> None:
-    draft.unlink(missing_ok=True)
-
-
-def _place(source: Path, draft: Path, top: Path, key: str) -> None:
-    """Put a copy of `source` at `top/key`, so that it survives a loss of power.
-
-    The bytes are synced before they get their name, the folders after it."""
-    target = top / key
-    try:
-        with source.open("rb") as original, draft.open("xb") as copy:
-            shutil.copyfileobj(original, copy, _CHUNK_BYTES)
-            copy.flush()
-            os.fsync(copy.fileno())
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.replace(target)
-    except BaseException:
-        _remove(draft)
-        raise
-    for folder in target.parents:
-        _sync_folder(folder)
-        if folder == top:
-            return
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(drafts: Path) -> None:
-    oldest = time.time() - _DRAFT_MAX_AGE_S
-    for draft in drafts.iterdir():
-        with suppress(FileNotFoundError):  # another program sweeps too
-            if draft.stat().st_mtime < oldest:
-                draft.unlink()

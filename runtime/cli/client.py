@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+)
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -21,7 +27,8 @@ UPLOAD_TIMEOUT_S = 300.0
 PAGE_SIZE = 100
 PAGES_MAX = 1000
 """Bound of every walk through pages."""
-_UPLOAD_CHUNK_BYTES = 256 * 1024
+_CHUNK_BYTES = 256 * 1024
+_REFUSAL_MAX_BYTES = 64 * 1024
 
 Parameter = str | int | bool | Sequence[str] | None
 
@@ -93,7 +100,14 @@ class ManagementClient:
             if len(found) < PAGE_SIZE:
                 return
 
-    def upload(self, address: str, file: Path, *, progress: Callable[[int], None]) -> None:
+    def upload(
+        self,
+        address: str,
+        file: Path,
+        *,
+        progress: Callable[[int], None],
+        content_type: str = "application/zip",
+    ) -> None:
         """PUT a file's bytes to an upload address; `progress` gets the bytes of each chunk sent."""
         url = _parse(address)
         status, body = _exchange(
@@ -102,7 +116,7 @@ class ManagementClient:
             f"{url.path}?{url.query}" if url.query else url.path,
             body=_chunks(file, progress),
             headers={
-                "Content-Type": "application/zip",
+                "Content-Type": content_type,
                 "Content-Length": str(file.stat().st_size),
             },
             timeout_s=UPLOAD_TIMEOUT_S,
@@ -112,6 +126,24 @@ class ManagementClient:
             if answer is None:
                 raise CliError(f"the upload was refused (HTTP {status}): {_start_of(body)}")
             raise _refused(answer)
+
+    def download(self, address: str, *, write: Callable[[bytes], None]) -> None:
+        """GET a signed address; `write` gets the bytes chunk by chunk. Raises UnreachableError when they end
+        early, RemoteError when they are refused: then nothing was written."""
+        url = _parse(address)
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        with _answering(url, "GET", target, timeout_s=UPLOAD_TIMEOUT_S) as response:
+            if response.status == 200:
+                while chunk := response.read(_CHUNK_BYTES):
+                    write(chunk)
+                if response.length:  # of what was announced; the library says nothing of that
+                    raise IncompleteRead(b"", response.length)
+                return
+            body = response.read(_REFUSAL_MAX_BYTES)
+        answer = _json_object(body)
+        if answer is None:
+            raise CliError(f"the download was refused (HTTP {response.status}): {_start_of(body)}")
+        raise _refused(answer)
 
     def is_ready(self) -> bool:
         """Whether the program takes calls now. Raises UnreachableError."""
@@ -162,6 +194,24 @@ def _exchange(
     timeout_s: float,
 ) -> tuple[int, bytes]:
     """One request on a connection of its own: status and body."""
+    with _answering(
+        url, method, target, body=body, headers=headers, timeout_s=timeout_s
+    ) as response:
+        return response.status, response.read()
+
+
+@contextmanager
+def _answering(
+    url: SplitResult,
+    method: str,
+    target: str,
+    *,
+    body: bytes | Iterator[bytes] | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float,
+) -> Iterator[HTTPResponse]:
+    """One request on a connection of its own, which ends with the context. What goes wrong with the
+    connection in it is told as UnreachableError."""
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=timeout_s)
     where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
@@ -175,8 +225,7 @@ def _exchange(
         with suppress(BrokenPipeError, ConnectionResetError):
             # A server that refuses a body answers before it read all of it, then closes.
             connection.request(method, target, body=body, headers=dict(headers or {}))
-        response: HTTPResponse = connection.getresponse()
-        return response.status, response.read()
+        yield connection.getresponse()
     except TimeoutError as error:
         raise UnreachableError(f"{where} did not answer within {timeout_s:.0f} s.") from error
     except (OSError, HTTPException) as error:
@@ -190,7 +239,7 @@ def _exchange(
 
 def _chunks(file: Path, progress: Callable[[int], None]) -> Iterator[bytes]:
     with file.open("rb") as source:
-        while chunk := source.read(_UPLOAD_CHUNK_BYTES):
+        while chunk := source.read(_CHUNK_BYTES):
             yield chunk
             progress(len(chunk))
 
@@ -204,8 +253,11 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def _refused(answer: Mapping[str, Any], *, space: str = "") -> RemoteError:
-    code = str(answer.get("Code") or "InternalError")
-    message = str(answer.get("Message") or "the program gave no reason")
+    """Of an action, or of an address of files, whose errors have the form of the SDKs'."""
+    error = answer.get("error")
+    told = error if isinstance(error, dict) else {}
+    code = str(answer.get("Code") or told.get("code") or "InternalError")
+    message = str(answer.get("Message") or told.get("message") or "the program gave no reason")
     return RemoteError(code, message, next_step=_NEXT_STEPS.get(code, "").format(space=space))
 
 

@@ -23,13 +23,11 @@ def show(as_json: bool) -> None:
 
     As this command's environment has them; a program that runs was started in its own.
     """
-    from runtime.settings import describe, reserved_in, unknown_in
+    from runtime.settings import describe, unknown_in
 
     rows = list(describe(read_settings(pass_over_unknown=True)))
     for problem in unknown_in():
         note(f"problem: {problem}")
-    for variable in reserved_in():
-        note(f"{variable} is set but has no effect in this version.")
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])
         return

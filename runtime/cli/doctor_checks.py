@@ -24,7 +24,7 @@ from runtime.cli.errors import CliError, UnreachableError
 from runtime.data_dir import DataDir
 from runtime.errors import OursError
 from runtime.sealing import MasterKeyError, read_master_key
-from runtime.settings import Settings, reserved_in, unknown_in
+from runtime.settings import Settings, unknown_in
 from sandbox.api import SandboxError
 from sandbox.bootstrap_location import bootstrap_dir
 from sandbox.node_runtimes import find_node_runtimes
@@ -57,12 +57,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
             state=State.PROBLEM,
             text=problem,
             next_step="`yunhan up` refuses to start with it: correct or unset it.",
-        )
-    for variable in reserved_in():
-        yield Finding(
-            name="settings",
-            state=State.WARNING,
-            text=f"{variable} is set but has no effect in this version.",
         )
 
 

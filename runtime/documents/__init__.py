@@ -6,7 +6,7 @@ operators            what commands may hold, an allow-list: `filters`, `updates`
 arithmetic           what the embedded server could not end is asked otherwise; `arithmetic_costs`
 expression_bounds    what expressions cost for one document, by `expression_work` and `expression_values`
 regexes              what a regular expression costs, by its `regex_tokens`
-rules                a space's access rules: `rule_text` and `rule_documents` (over `placed_json`) -> rules ->
+rules                a space's access rules: `rule_text` and `rule_documents` (over `rule_json`) -> rules ->
                      decision, by the conditions of `expressions`
 owner                owner rules become filters, in joins by `owned_pipelines`; the hidden owner is stamped
                      and never shown (`hidden`)

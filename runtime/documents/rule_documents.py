@@ -10,15 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from runtime.documents.placed_json import Object
-from runtime.documents.rule_text import (
-    RULE_MAX_CHARACTERS,
-    members_once,
-    raise_faults,
-    read_placed,
-    rule_of,
-)
+from runtime.documents.rule_text import RULE_MAX_CHARACTERS, rule_of
 from runtime.messages import CollectionPolicy, PolicyName
+from runtime.placed_json import Object
+from runtime.rule_json import members_once, raise_faults, read_placed
 
 DOCUMENT_MAX_CHARACTERS = 100 * RULE_MAX_CHARACTERS
 

@@ -6,27 +6,15 @@ Further members are allowed and mean nothing, so that a rule written for the ori
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.documents.expressions import Condition, ExpressionError, parse_expression
-from runtime.documents.placed_json import (
-    Fault,
-    Lines,
-    Node,
-    Object,
-    PlacedJsonError,
-    Text,
-    Value,
-    read_json,
-)
-from runtime.errors import InvalidParameterError
+from runtime.placed_json import Node, Object, Text, Value
+from runtime.rule_json import members_once, raise_faults, read_placed
 
 RULE_MAX_CHARACTERS = 10_000
 """Of one collection's rule; of a whole document of the guide a hundred times as many."""
-
-_SHOWN_FAULTS = 5
 
 
 class Operation(StrEnum):
@@ -55,16 +43,6 @@ class Rule:
         return self.grants.get(ANY) if grant is None else grant
 
 
-class RuleTextError(InvalidParameterError):
-    """The text of a rule is wrong; `faults` has every place, in the order of the text."""
-
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        shown = "; ".join(str(fault) for fault in self.faults[:_SHOWN_FAULTS])
-        more = len(self.faults) - _SHOWN_FAULTS
-        super().__init__("Policy", f"{shown}; and {more} more" if more > 0 else shown)
-
-
 def parse_rule(text: str) -> Rule:
     """Raises RuleTextError."""
     node, lines = read_placed(text, RULE_MAX_CHARACTERS)
@@ -72,36 +50,6 @@ def parse_rule(text: str) -> Rule:
     rule = rule_of(node, faults)
     raise_faults(faults, lines)
     return rule
-
-
-def read_placed(text: str, max_characters: int) -> tuple[Node, Lines]:
-    """Raises RuleTextError for a text that is no JSON or too long."""
-    lines = Lines(text)
-    if len(text) > max_characters:
-        message = (
-            f"a text of this kind has at most {max_characters} characters, this one {len(text)}"
-        )
-        raise RuleTextError([Fault(lines.place(max_characters), message)])
-    try:
-        return read_json(text), lines
-    except PlacedJsonError as error:
-        raise RuleTextError([Fault(lines.place(error.at), error.message)]) from None
-
-
-def raise_faults(faults: list[tuple[int, str]], lines: Lines) -> None:
-    """Raises RuleTextError when there are any."""
-    if faults:
-        raise RuleTextError(Fault(lines.place(at), message) for at, message in sorted(faults))
-
-
-def members_once(node: Object, faults: list[tuple[int, str]]) -> dict[str, tuple[Text, Node]]:
-    """Members by name; a name that comes again is a fault, here and in the objects within."""
-    members: dict[str, tuple[Text, Node]] = {}
-    for name, value in node.members:
-        if name.value in members:
-            faults.append((name.start, f"{name.value!r} is here a second time"))
-        members.setdefault(name.value, (name, value))
-    return members
 
 
 def rule_of(node: Node, faults: list[tuple[int, str]]) -> Rule:

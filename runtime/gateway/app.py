@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import request_began
+from runtime.gateway.cross_origin import CLIENT_METHODS, preflight
 from runtime.gateway.framing import ends_connection, speaks
 from runtime.gateway.health import HealthApi, add_health_routes
 from runtime.gateway.request_id import HEADER, request_id_of
@@ -37,6 +38,8 @@ def make_app(
         app.router.add_post(path, handler)
         # An endpoint with a trailing slash gives this: the SDKs only join texts (client protocol §1).
         app.router.add_post(f"/{path}", handler)
+    for path in ("/client", "//client"):
+        app.router.add_route("OPTIONS", path, preflight(CLIENT_METHODS))
     app.router.add_get("/", management)
     app.router.add_post("/", management)
     app.router.add_put("/oss/deployments/{deployment_id}.zip", upload)

@@ -31,7 +31,7 @@ class ClientApi:
                 params=request.text("params"),
                 token=request.text("token"),
                 request_id=request.request_id,
-                client_ip=request.http.remote,
+                client_ip=self._requests.door.client_ip(request.http),
                 user_agent=request.http.headers.get("user-agent"),
             )
         )
@@ -41,4 +41,4 @@ def _signed(space: SpaceView, body: Mapping[str, Any], signature: str) -> bool:
     return sdk_client.verify(body, signature, space.client_secret)
 
 
-_SIDE = Side(name="client", key="client secret", signed=_signed)
+_SIDE = Side(name="client", key="client secret", signed=_signed, of_clients=True)

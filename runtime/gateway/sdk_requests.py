@@ -15,6 +15,8 @@ from aiohttp import web
 
 from runtime.errors import CallerError, InvalidParameterError, YunhanError
 from runtime.gateway.bodies import BodyBudget, BodyTooLargeError, read_body
+from runtime.gateway.cross_origin import CrossOrigin, add_headers
+from runtime.gateway.door import Door
 from runtime.gateway.request_id import request_id_of
 from runtime.ports import Clock
 from runtime.services import envelope
@@ -36,6 +38,8 @@ class Side:
     """What its callers sign with, for people."""
     signed: Callable[[SpaceView, Mapping[str, Any], str], bool]
     """Whether the signature is the space's over this body."""
+    of_clients: bool
+    """Whether anybody may come, who is counted by address, and pages of browsers by their origin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,11 @@ class SdkRequests:
         clock_skew_s: int,
         body_timeout_s: float,
         budget: BodyBudget,
+        door: Door,
+        origins: CrossOrigin,
     ) -> None:
+        self.door = door
+        self._origins = origins
         self._directory = directory
         self._clock = clock
         self._body_max_bytes = body_max_bytes
@@ -104,11 +112,20 @@ class SdkRequests:
                 f"the call failed on our side (request {request_id})",
                 request_id=request_id,
             )
-        return web.Response(body=text, content_type="application/json", charset="utf-8")
+        response = web.Response(body=text, content_type="application/json", charset="utf-8")
+        if side.of_clients:
+            add_headers(request, response)
+        return response
 
     async def _checked(self, request: web.Request, side: Side, request_id: str) -> SdkRequest:
+        if side.of_clients:
+            await self.door.let_in(request)
+        else:
+            self.door.let_in_uncounted(request)
         body = await self._read(request)
         space = await self._directory.get(_text(body, "spaceId", required=True) or "")
+        if side.of_clients:
+            self._origins.check(request, space.space_id, space.access)
         if not side.signed(space, body, request.headers.get("x-serverless-sign", "")):
             raise CallerError(
                 "SignatureNotMatch",

@@ -53,4 +53,4 @@ def _signed(space: SpaceView, body: Mapping[str, Any], signature: str) -> bool:
     return sdk_server.verify(body, signature, space.public_key_pem)
 
 
-_SIDE = Side(name="server", key="server secret", signed=_signed)
+_SIDE = Side(name="server", key="server secret", signed=_signed, of_clients=False)

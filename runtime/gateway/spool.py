@@ -3,92 +3,124 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 from aiohttp import web
 
-from runtime.errors import CallerError, UnavailableError
+from runtime.errors import CallerError, StorageFullError, UnavailableError
 from runtime.gateway.bodies import BodyTooLargeError
-from runtime.services.packages import UploadedPackage
 from runtime.threads import run_to_end
 
 _WRITE_BYTES = 1024 * 1024
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 T = TypeVar("T")
+
+Digest = Literal["sha256", "md5"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolLimits:
-    """`idle_s`: longest wait for the next bytes; `total_s`: longest upload."""
+    """`total_s`: longest time from the first byte to the last."""
 
     max_bytes: int
-    idle_s: float
     total_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A received file. `digest`: of all its bytes, in lower-case hex digits."""
+
+    path: Path
+    digest: str
+    size_bytes: int
+
+
+class BodyChunks:
+    """A request's body as it arrives, never an empty piece.
+
+    Raises CallerError when nothing came for `idle_s`, and when the body broke off.
+    """
+
+    def __init__(self, request: web.Request, *, idle_s: float) -> None:
+        self._content = request.content
+        self._idle_s = idle_s
+
+    def __aiter__(self) -> BodyChunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_s):
+                chunk = await self._content.readany()
+        except TimeoutError:
+            raise CallerError(
+                "RequestTimeout", f"no byte of the body arrived for {self._idle_s:g} s"
+            ) from None
+        except (web.RequestPayloadError, OSError) as error:
+            raise CallerError("InvalidBody.Format", f"the body broke off: {error}") from None
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 @asynccontextmanager
 async def spooled(
-    request: web.Request, *, directory: Path, limits: SpoolLimits
-) -> AsyncIterator[UploadedPackage]:
-    """The request's body as a file, which is gone afterwards.
+    chunks: AsyncIterator[bytes],
+    *,
+    directory: Path,
+    limits: SpoolLimits,
+    digest: Digest,
+) -> AsyncIterator[Spooled]:
+    """All chunks as a file, which is gone afterwards if it is still there.
 
-    Raises BodyTooLargeError as soon as the bound is passed, CallerError when the body came too slowly or
-    broke off, UnavailableError when it cannot be written.
+    Raises BodyTooLargeError as soon as the bound is passed, CallerError when it took too long,
+    StorageFullError when the disk is full, UnavailableError when the file cannot be written otherwise.
     """
-    if request.content_length is not None and request.content_length > limits.max_bytes:
-        raise _too_large(limits)
     path = directory / f"{uuid.uuid4().hex}.part"
     try:
-        yield await _receive(request, path, limits)
+        yield await _receive(chunks, path, limits, digest)
     finally:
         await run_to_end(partial(path.unlink, missing_ok=True))
 
 
-async def _receive(request: web.Request, path: Path, limits: SpoolLimits) -> UploadedPackage:
-    writer = _Writer(await _in_thread(lambda: path.open("xb")))
+async def _receive(
+    chunks: AsyncIterator[bytes], path: Path, limits: SpoolLimits, digest: Digest
+) -> Spooled:
+    writer = _Writer(await _in_thread(lambda: path.open("xb"), path), digest)
     try:
         async with asyncio.timeout(limits.total_s):
-            while chunk := await _next_chunk(request, limits):
+            async for chunk in chunks:
                 if writer.add(chunk) > limits.max_bytes:
-                    raise _too_large(limits)
+                    raise BodyTooLargeError(f"the body has more than {limits.max_bytes} bytes")
                 if writer.pending_bytes >= _WRITE_BYTES:
-                    await _in_thread(writer.flush)
-        await _in_thread(writer.flush)
+                    await _in_thread(writer.flush, path)
+        await _in_thread(writer.flush, path)
     except TimeoutError:
         raise CallerError(
             "RequestTimeout", f"the upload did not end within {limits.total_s:g} s"
         ) from None
     finally:
         await run_to_end(writer.close)
-    return UploadedPackage(path=path, digest=writer.digest(), size_bytes=writer.size_bytes)
-
-
-async def _next_chunk(request: web.Request, limits: SpoolLimits) -> bytes:
-    """Empty at the end of the body."""
-    try:
-        async with asyncio.timeout(limits.idle_s):
-            return await request.content.readany()
-    except TimeoutError:
-        raise CallerError(
-            "RequestTimeout", f"no byte of the body arrived for {limits.idle_s:g} s"
-        ) from None
-    except (web.RequestPayloadError, OSError) as error:
-        raise CallerError("InvalidBody.Format", f"the body broke off: {error}") from None
+    return Spooled(path=path, digest=writer.digest(), size_bytes=writer.size_bytes)
 
 
 class _Writer:
     """Collects chunks, hashes and writes them in larger pieces (in a thread)."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, digest: Digest) -> None:
         self._file = file
-        self._hash = hashlib.sha256()
+        # MD5 is the entity tag that clients expect. It protects nothing, and is needed also where it is
+        # switched off for what does.
+        self._hash = hashlib.new(digest, usedforsecurity=digest != "md5")
         self._pending: list[bytes] = []
         self.pending_bytes = 0
         self.size_bytes = 0
@@ -101,26 +133,26 @@ class _Writer:
         return self.size_bytes
 
     def flush(self) -> None:
-        piece = b"".join(self._pending)
-        self._pending.clear()
+        pieces = self._pending
+        self._pending = []
         self.pending_bytes = 0
-        self._hash.update(piece)
-        self._file.write(piece)
+        for piece in pieces:
+            self._hash.update(piece)
+        self._file.writelines(pieces)
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what it could not write was not flushed, and that was told
+            self._file.close()
 
     def digest(self) -> str:
         return self._hash.hexdigest()
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
+async def _in_thread(work: Callable[[], T], path: Path) -> T:
     try:
         return await run_to_end(work)
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFullError(f"the folder {path.parent} for uploads under way") from error
         raise UnavailableError(f"the upload cannot be written here: {error.strerror}") from error
-
-
-def _too_large(limits: SpoolLimits) -> BodyTooLargeError:
-    return BodyTooLargeError(f"the body has more than {limits.max_bytes} bytes")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runtime.errors import CallerError, ConflictError, OverloadedError, YunhanError
+from runtime.errors import CallerError, ConflictError, YunhanError
 from runtime.gateway.bodies import BodyTooLargeError
 from runtime.gateway.management.answers import (
     REQUEST_ID_HEADER,
@@ -22,7 +22,8 @@ from runtime.gateway.management.answers import (
 )
 from runtime.gateway.management.forms import parse_form
 from runtime.gateway.package_addresses import AddressRefusedError, PackageAddresses
-from runtime.gateway.spool import SpoolLimits, spooled
+from runtime.gateway.spool import BodyChunks, SpoolLimits, spooled
+from runtime.gateway.under_way import UnderWay
 from runtime.ids import new_management_request_id
 from runtime.services.packages import PackageService, UploadedPackage
 
@@ -59,7 +60,9 @@ def upload_handlers(deps: UploadDeps) -> UploadHandlers:
 class _PackageApi:
     def __init__(self, deps: UploadDeps) -> None:
         self._deps = deps
-        self._in_flight = 0
+        self._under_way = UnderWay(
+            deps.in_flight_max, what="uploads", setting="YUNHAN_UPLOADS_IN_FLIGHT_MAX"
+        )
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """Empty 200, also for the same bytes again; else an error as of the management API."""
@@ -72,7 +75,7 @@ class _PackageApi:
     async def _upload(self, request: web.Request, request_id: str) -> web.StreamResponse:
         deployment_id = request.match_info["deployment_id"]
         space_id, left_s = self._open_address(request, "PUT")
-        with self._slot():
+        with self._under_way.one():
             async with self._spooled(request, left_s) as package:
                 await self._deps.packages.accept(space_id, deployment_id, package)
         _log.info(
@@ -106,28 +109,21 @@ class _PackageApi:
         query = parse_form(request.rel_url.raw_query_string, part="query")
         return self._deps.addresses.open(method, request.match_info["deployment_id"], query)
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        """One of the uploads that may be under way; refuses at once when all are taken."""
-        if self._in_flight >= self._deps.in_flight_max:
-            raise OverloadedError(
-                f"{self._in_flight} uploads are under way, no more are taken now"
-                " (YUNHAN_UPLOADS_IN_FLIGHT_MAX); try again"
-            )
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-
     @asynccontextmanager
     async def _spooled(self, request: web.Request, left_s: int) -> AsyncIterator[UploadedPackage]:
-        limits = SpoolLimits(
-            max_bytes=self._deps.zip_max_bytes, idle_s=self._deps.idle_timeout_s, total_s=left_s
-        )
+        max_bytes = self._deps.zip_max_bytes
+        if request.content_length is not None and request.content_length > max_bytes:
+            raise ApiError(413, "EntityTooLarge", f"the body has more than {max_bytes} bytes")
         try:
-            async with spooled(request, directory=self._deps.spool_dir, limits=limits) as package:
-                yield package
+            async with spooled(
+                BodyChunks(request, idle_s=self._deps.idle_timeout_s),
+                directory=self._deps.spool_dir,
+                limits=SpoolLimits(max_bytes=max_bytes, total_s=left_s),
+                digest="sha256",
+            ) as zipped:
+                yield UploadedPackage(
+                    path=zipped.path, digest=zipped.digest, size_bytes=zipped.size_bytes
+                )
         except BodyTooLargeError as error:
             raise ApiError(413, "EntityTooLarge", str(error)) from None
 

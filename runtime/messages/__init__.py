@@ -39,6 +39,7 @@ from runtime.messages.documents import (
     DocumentCommand,
     Verb,
 )
+from runtime.messages.files import STORED_HEADERS, Blob, FileRecord, Upload, UploadState
 from runtime.messages.jobs import (
     AsyncTerms,
     Bill,
@@ -53,6 +54,7 @@ from runtime.messages.jobs import (
 )
 from runtime.messages.ledger import Attempt, JobState, LedgerEntry
 from runtime.messages.records import InvocationRecord
+from runtime.messages.users import UserRecord
 
 __all__ = [
     "ADMINISTRATION",
@@ -61,11 +63,13 @@ __all__ = [
     "EGRESS_INHERITED",
     "IN_TRANSACTION",
     "READS",
+    "STORED_HEADERS",
     "AccessConfig",
     "AsyncConfig",
     "AsyncTerms",
     "Attempt",
     "Bill",
+    "Blob",
     "CallKind",
     "Code",
     "CollectionPolicy",
@@ -78,6 +82,7 @@ __all__ = [
     "DocumentCommand",
     "EgressConfig",
     "EgressMode",
+    "FileRecord",
     "FilesConfig",
     "Function",
     "FunctionLimits",
@@ -96,5 +101,8 @@ __all__ = [
     "Space",
     "SpaceStatus",
     "StoredBytes",
+    "Upload",
+    "UploadState",
+    "UserRecord",
     "Verb",
 ]

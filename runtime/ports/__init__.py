@@ -9,14 +9,27 @@ A port's rules are written as a contract suite in `runtime/testing`, which every
 from runtime.ports.clock import Clock, Sleep, SystemClock
 from runtime.ports.control import ControlStore, CustomDomain, Timer, TimerKey, TokenKey
 from runtime.ports.documents import DocumentTransaction, SpaceDocuments
+from runtime.ports.file_records import FileRecords
 from runtime.ports.files import FileStore
 from runtime.ports.http import HttpClient, HttpRequest, HttpResponse, HttpTraffic
 from runtime.ports.intake import Intake, IntakeDelivery, IntakeMessage
 from runtime.ports.ledger import Claim, Ledger, LedgerQuery, NotClaimed, Quota
 from runtime.ports.peers import NobodyThereError, PeerHandler, Peers
+from runtime.ports.platforms import (
+    Platform,
+    PlatformKeys,
+    PlatformRefusedError,
+    PlatformTimeoutError,
+    PlatformUnavailableError,
+    PlatformUser,
+    SignMode,
+)
 from runtime.ports.queue import AsyncDelivery, Delivery, Queue
+from runtime.ports.rates import RateRule, RateStore
 from runtime.ports.records import RecordQuery, RecordSink, RecordStore
+from runtime.ports.redis import RedisCommands, RedisValue
 from runtime.ports.timers import LeaseMark, LeaseStore, TimerState, TimerStore
+from runtime.ports.users import UserRecords
 from runtime.ports.workers import WorkerFacts, WorkerRoster
 
 __all__ = [
@@ -27,6 +40,7 @@ __all__ = [
     "CustomDomain",
     "Delivery",
     "DocumentTransaction",
+    "FileRecords",
     "FileStore",
     "HttpClient",
     "HttpRequest",
@@ -43,11 +57,22 @@ __all__ = [
     "NotClaimed",
     "PeerHandler",
     "Peers",
+    "Platform",
+    "PlatformKeys",
+    "PlatformRefusedError",
+    "PlatformTimeoutError",
+    "PlatformUnavailableError",
+    "PlatformUser",
     "Queue",
     "Quota",
+    "RateRule",
+    "RateStore",
     "RecordQuery",
     "RecordSink",
     "RecordStore",
+    "RedisCommands",
+    "RedisValue",
+    "SignMode",
     "Sleep",
     "SpaceDocuments",
     "SystemClock",
@@ -56,6 +81,7 @@ __all__ = [
     "TimerState",
     "TimerStore",
     "TokenKey",
+    "UserRecords",
     "WorkerFacts",
     "WorkerRoster",
 ]

@@ -17,8 +17,10 @@ import structlog
 
 from runtime.documents.rules import Rules
 from runtime.errors import YunhanError
+from runtime.files.rules import FileRules
 from runtime.messages import (
     EGRESS_INHERITED,
+    AccessConfig,
     EgressConfig,
     Function,
     HttpTriggerConfig,
@@ -34,6 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _SPACE_ID_MAX = 64
 NO_RULES = Rules.of({})
+DEFAULT_FILE_RULES = FileRules.of("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,8 @@ class SpaceView:
     egress: EgressConfig = EGRESS_INHERITED
     rules: Rules = NO_RULES
     """Access to its database by clients."""
+    file_rules: FileRules = DEFAULT_FILE_RULES
+    access: AccessConfig = field(default_factory=AccessConfig)
     revision: int
 
 
@@ -205,5 +210,7 @@ class SpaceDirectory:
             },
             egress=space.egress,
             rules=Rules.of(space.database.policies),
+            file_rules=FileRules.of(space.files.rules),
+            access=space.access,
             revision=space.revision,
         )

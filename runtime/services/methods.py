@@ -20,24 +20,20 @@ INVOKE = "serverless.function.runtime.invoke"
 HTTP_REQUEST = "serverless.http.proxy.request"
 GET_PROFILE = "serverless.auth.user.getProfileInfo"
 DATABASE = "serverless.db.default.execute"
+FILE_SIGN = "serverless.file.resource.generateProximalSign"
+FILE_REPORT = "serverless.file.resource.report"
+FILE_INFO = "serverless.file.resource.info"
+FILE_DELETE = "serverless.file.resource.delete"
+REDIS = "serverless.redis.cli"
 
 WITHOUT_TOKEN = frozenset({ANONYMOUS_AUTHORIZE, AUTHORIZE})
 """Methods that a client calls before it has a token."""
 
-NOT_YET = frozenset(
-    {
-        AUTHORIZE,
-        GET_PROFILE,
-        HTTP_REQUEST,
-        "serverless.file.resource.generateProximalSign",
-        "serverless.file.resource.report",
-        "serverless.file.resource.info",
-        "serverless.file.resource.delete",
-        "serverless.redis.cli",
-        "inner.method.billing.report",
-    }
-)
-"""Methods that the SDKs send and this version does not serve, or not to every caller."""
+_OF_BACKENDS = frozenset({HTTP_REQUEST, REDIS})
+"""Methods of functions and backends that clients may not call."""
+
+_UNBUILT = frozenset({"inner.method.billing.report"})
+"""Methods that the SDKs send and nobody serves here."""
 
 
 _KINDS = (
@@ -55,11 +51,13 @@ def kind_of(method: str) -> CallKind:
 
 
 def unserved(method: str) -> CallerError:
-    """The error for a method that is not (yet) served."""
-    if method in NOT_YET:
+    """The error for a method that is not served, or not to this caller."""
+    if method in _OF_BACKENDS:
         return CallerError(
-            "ServiceNotAvailable", f"{method} is not available yet in this version of Yunhan"
+            "ServiceNotAvailable", f"{method} is for functions and backends, not for clients"
         )
+    if method in _UNBUILT:
+        return CallerError("ServiceNotAvailable", f"{method} is not available in Yunhan")
     return CallerError("InvalidMethod.NotFound", f"there is no method {method[:128]}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.errors import OursError, OverloadedError, YunhanError
+from runtime.errors import OursError, OverloadedError, TooManyRequestsError, YunhanError
 from runtime.messages import Outcome
 from sandbox.api import Blame, Fault, OutcomeKind
 
@@ -10,6 +10,7 @@ BIZ_ERROR = "FunctionBizError"
 TIMEOUT = "RequestTimeout"
 SERVER_ERROR = "FunctionServerError"
 THROTTLED = "Throttling.Api.Concurrency"
+TOO_MANY = "Throttling.Api"
 EXHAUSTED = "FunctionResourceExhausted"
 CANCELLED = "RequestCancelled"
 
@@ -59,7 +60,7 @@ def sdk_error(outcome: Outcome, *, to_operator: bool = False) -> tuple[str, str]
 def told_to_strangers(error: YunhanError, request_id: str) -> str:
     """The message of an error for callers that are no operators: what went wrong on our side may name files,
     machines and settings. Whoever answers with it logs the rest under the request id."""
-    if not isinstance(error, OursError):
+    if not isinstance(error, OursError) or isinstance(error, TooManyRequestsError):
         return error.message
     if isinstance(error, OverloadedError):
         return f"the server is busy; try again in a moment (request {request_id})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
@@ -11,7 +12,7 @@ from runtime.errors import CallerError, UnavailableError
 from runtime.ids import new_space_id
 from runtime.jobs.files import EVERYTHING_INLINE, JobFiles
 from runtime.messages import Space, SpaceStatus
-from runtime.ports import Clock, ControlStore, Ledger, RecordStore, SpaceDocuments
+from runtime.ports import Clock, ControlStore, Ledger, RecordStore, SpaceDocuments, UserRecords
 from runtime.sealing import SecretBox
 from runtime.services.code_blobs import CodeBlobs
 from runtime.services.naming import check_desc, check_space_name
@@ -25,6 +26,13 @@ from runtime.services.space_keys import (
 from runtime.settings import Settings
 
 _log = structlog.get_logger(__name__)
+
+
+class Remains(Protocol):
+    """What a part keeps of spaces."""
+
+    async def remove_space(self, space_id: str) -> None:
+        """All of one space's. Idempotent. Raises UnavailableError."""
 
 
 class SpaceService:
@@ -42,9 +50,16 @@ class SpaceService:
         box: SecretBox,
         clock: Clock,
         settings: Settings,
+        users: UserRecords,
+        files: Remains,
+        redis: Remains,
         job_files: JobFiles = EVERYTHING_INLINE,
     ) -> None:
+        """`files` and `redis`: what a space has there."""
         self._job_files = job_files
+        self._users = users
+        self._files = files
+        self._redis = redis
         self._control = control
         self._documents = documents
         self._records = records
@@ -113,7 +128,8 @@ class SpaceService:
         return await self._editor.change(space_id, change)
 
     async def delete(self, space_id: str) -> None:
-        """The space with its functions, deployments, code, keys, records, logs and asynchronous jobs.
+        """The space with its functions, deployments, code, keys, records, logs, asynchronous jobs, users and
+        files.
 
         Pauses first, so that calls stop and a crash leaves a space that refuses calls and can be deleted
         again. The second round takes what was made while the first one ran; whoever makes a deployment
@@ -124,12 +140,14 @@ class SpaceService:
         await self._records.delete_space(space_id)
         await self._ledger.delete_space(space_id)
         await self._job_files.remove_space(space_id)
+        await self._users.delete_space(space_id)
+        await self._files.remove_space(space_id)
         for _ in range(2):
             digests = await self._blobs.claimed_by(space_id)
             await self._control.delete_space(space_id)
             self._editor.forget(space_id)
             await self._blobs.drop_unused(digests)
-        await self._delete_late_records(space_id)
+        await self._delete_late(space_id)
         _log.info("space_deleted", space=space_id)
 
     def open_keys(self, space: Space) -> SpaceKeys:
@@ -152,10 +170,16 @@ class SpaceService:
         )
         _log.info("space_private_key_reset", space=space_id)
 
-    async def _delete_late_records(self, space_id: str) -> None:
-        """Records of calls that ended meanwhile. The space is gone already: what cannot be deleted now
-        goes when it is old."""
-        try:
-            await self._records.delete_space(space_id)
-        except UnavailableError as error:
-            _log.warning("late_records_not_deleted", space=space_id, error=error.message)
+    async def _delete_late(self, space_id: str) -> None:
+        """What calls and uploads left that ended meanwhile, and what only calls could reach. The space is
+        gone already: a part that does not answer now keeps what it has; nobody can ask for it."""
+        parts = {
+            "records": self._records.delete_space,
+            "files": self._files.remove_space,
+            "redis": self._redis.remove_space,
+        }
+        for part, remove in parts.items():
+            try:
+                await remove(space_id)
+            except UnavailableError as error:
+                _log.warning("late_not_deleted", part=part, space=space_id, error=error.message)

@@ -2,8 +2,9 @@
 
     1.<key id>.<payload, base64url>.<HMAC-SHA256 over what stands before, base64url>
 
-The payload is JSON: space, user, expiry (s since 1970), app id, provider. Keys live sealed in the control
-plane; two are live at a time. A new key signs only after every gateway can know it.
+The payload is JSON: space, user, expiry (s since 1970), issue (ms since 1970), app id, provider, open id;
+those of older versions have neither issue nor open id. Keys live sealed in the control plane; two are live at
+a time. A new key signs only after every gateway can know it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import orjson
 import structlog
 
 from runtime.errors import TokenError, YunhanError
-from runtime.messages import Principal
+from runtime.messages import AccessConfig, Principal
 from runtime.ports import Clock, ControlStore, TokenKey
 from runtime.sealing import SecretBox
+from runtime.services.revocations import is_revoked
 from sandbox.json_text import dump_json
 
 _log = structlog.get_logger(__name__)
@@ -79,20 +81,24 @@ class TokenService:
 
     def issue(self, space_id: str, principal: Principal) -> str:
         """A token for this user of this space, valid for `ttl_s`."""
+        now_ms = self._clock.now_ms()
         payload = dump_json(
             {
                 "s": space_id,
                 "u": principal.user_id,
-                "e": self._clock.now_ms() // 1000 + self.ttl_s,
+                "e": now_ms // 1000 + self.ttl_s,
+                "i": now_ms,
                 "a": principal.app_id,
                 "p": principal.provider,
+                "o": principal.open_id,
             }
         )
         signed = f"{_VERSION}.{self._signing}.{_text(payload)}"
         return f"{signed}.{_text(self._mac(self._signing, signed))}"
 
-    def verify(self, space_id: str, token: str) -> Principal:
-        """Who holds this token. Raises TokenError: the SDK then authorizes again."""
+    def verify(self, space_id: str, token: str, *, access: AccessConfig) -> Principal:
+        """Who holds this token; `access` is the space's and says what was revoked. Raises TokenError: the SDK
+        then authorizes again."""
         parts = token.split(".")
         if len(token) > _TOKEN_MAX_CHARACTERS or len(parts) != 4 or parts[0] != _VERSION:
             raise TokenError("the token is malformed; authorize again")
@@ -105,9 +111,19 @@ class TokenService:
         claims = orjson.loads(_bytes(parts[2]))
         if claims["s"] != space_id:
             raise TokenError(f"the token belongs to another space than {space_id}; authorize again")
-        if claims["e"] * 1000 <= self._clock.now_ms():
+        now_ms, ends_ms, life_ms = self._clock.now_ms(), claims["e"] * 1000, self.ttl_s * 1000
+        issued_ms = claims.get("i", ends_ms - life_ms)
+        # By its age, too: revocations are kept for as long as tokens live now, not when they were issued.
+        if ends_ms <= now_ms or now_ms - issued_ms > life_ms:
             raise TokenError("the token has expired; authorize again")
-        return Principal(user_id=claims["u"], app_id=claims["a"], provider=claims["p"])
+        if is_revoked(access, claims["u"], issued_ms):
+            raise TokenError("the token was revoked; authorize again")
+        return Principal(
+            user_id=claims["u"],
+            app_id=claims["a"],
+            provider=claims["p"],
+            open_id=claims.get("o"),
+        )
 
     def _adopt(self, keys: Sequence[TokenKey], now_ms: int) -> None:
         self._keys = {

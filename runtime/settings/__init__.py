@@ -9,8 +9,8 @@ One module for each group of settings; `model` puts them together, `reading` tak
 """
 
 from runtime.settings.fields import KIB, MIB
-from runtime.settings.model import PREFIX, RESERVED, Settings
-from runtime.settings.reading import SettingsError, load_settings, reserved_in, unknown_in
+from runtime.settings.model import PREFIX, Settings
+from runtime.settings.reading import SettingsError, load_settings, unknown_in
 from runtime.settings.secret_files import secret_in
 from runtime.settings.showing import SettingRow, describe
 
@@ -18,13 +18,11 @@ __all__ = [
     "KIB",
     "MIB",
     "PREFIX",
-    "RESERVED",
     "SettingRow",
     "Settings",
     "SettingsError",
     "describe",
     "load_settings",
-    "reserved_in",
     "secret_in",
     "unknown_in",
 ]

@@ -84,6 +84,11 @@ class AddressSettings(SettingGroup):
         return split_address(self.worker_http) if self.worker_http else None
 
     @property
+    def endpoint(self) -> str:
+        """URL at which clients reach the gateway, without a trailing slash."""
+        return (self.public_url or f"http://{self.http}").rstrip("/")
+
+    @property
     def own_hosts(self) -> frozenset[str]:
         """Host names at which clients reach the gateway itself, in lower case and `xn--`."""
         host = urlsplit(self.public_url).hostname if self.public_url else self.http_address[0]

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import model_validator
 from pydantic.fields import FieldInfo
 
+from runtime.settings.abuse import AbuseSettings
 from runtime.settings.addresses import AddressSettings
 from runtime.settings.async_jobs import AsyncJobSettings
 from runtime.settings.async_work import AsyncWorkSettings
@@ -25,20 +26,15 @@ from runtime.settings.product import ProductSettings
 from runtime.settings.program import ProgramSettings
 from runtime.settings.queue import QueueSettings
 from runtime.settings.records import RecordSettings
+from runtime.settings.redis import RedisSettings
 from runtime.settings.sandbox import SandboxSettings
 from runtime.settings.timers import TimerSettings
 from runtime.settings.triggers import TriggerSettings
+from runtime.settings.users import UserSettings
 from runtime.settings.worker import WorkerSettings
 from sandbox.api import Limits
 
 PREFIX = "YUNHAN_"
-
-RESERVED = frozenset(
-    {
-        "redis_url",
-    }
-)
-"""Names that the design fixes but this version does not use: accepted, reported by `reserved_in`."""
 
 
 class Settings(
@@ -52,6 +48,9 @@ class Settings(
     DocumentSettings,
     DatabaseSettings,
     FileSettings,
+    UserSettings,
+    AbuseSettings,
+    RedisSettings,
     QueueSettings,
     IntakeSettings,
     AsyncJobSettings,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pydantic import SecretStr, ValidationError
 
 from runtime.settings.fields import SHOWN_MAX, allowed, own_words, without_credentials
-from runtime.settings.model import PREFIX, RESERVED, Settings
+from runtime.settings.model import PREFIX, Settings
 
 
 class SettingsError(Exception):
@@ -49,7 +49,7 @@ def unknown_in(environ: Mapping[str, str] | None = None) -> list[str]:
     problems = []
     for variable in sorted(name for name in environ if name.startswith(PREFIX)):
         name = variable.removeprefix(PREFIX).lower()
-        if variable.isupper() and (name in RESERVED or name in Settings.model_fields):
+        if variable.isupper() and name in Settings.model_fields:
             continue
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)
         hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
@@ -63,9 +63,3 @@ def _bad_value(name: str, given: Mapping[str, str], message: str) -> str:
     value = without_credentials(given.get(name, ""))[:SHOWN_MAX]
     shown = "" if info.annotation is SecretStr else f"={value}"
     return f"{PREFIX}{name.upper()}{shown}: must be {allowed(info) or own_words(message)}"
-
-
-def reserved_in(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Variables of the environment that have no effect in this version."""
-    environ = os.environ if environ is None else environ
-    return sorted(PREFIX + n.upper() for n in RESERVED if PREFIX + n.upper() in environ)

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runtime.errors import NotFoundError
 from runtime.ports import FileStore
+from runtime.testing.file_ranges import FileRangesContract
+from runtime.testing.file_store_samples import MIB, bytes_of, cancel_after, streamed
+from runtime.testing.file_taking import FileTakingContract
 
-_MIB = 1024 * 1024
-_LARGE_BYTES = 17 * _MIB
-"""More than one part of a multipart upload, and more than one chunk of a stream."""
-
-
-def _bytes(length: int, seed: str = "") -> bytes:
-    """The same bytes for the same arguments, without a period that could hide a mix-up."""
-    return hashlib.shake_128(seed.encode()).digest(length)
-
-
-async def _streamed(store: FileStore, key: str) -> bytes:
-    return b"".join([chunk async for chunk in store.stream(key)])
-
-
-async def _cancel_after(task: asyncio.Task[Any], steps: int) -> None:
-    """Cancel a task after so many rounds of the loop, wherever it is by then."""
-    for _ in range(steps):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
+_LARGE_BYTES = 21 * MIB
+"""More than two parts of a multipart upload, and more than one chunk of a stream."""
 
 
 _BAD_KEYS = [
@@ -40,15 +23,15 @@ _BAD_KEYS = [
 ]
 
 
-class FileStoreContract:
+class FileStoreContract(FileRangesContract, FileTakingContract):
     """What every file store does. `store` is empty at the start of each test."""
 
-    @pytest.mark.parametrize("length", [0, 1, _MIB, _LARGE_BYTES])
+    @pytest.mark.parametrize("length", [0, 1, MIB, _LARGE_BYTES])
     async def test_gives_back_what_was_put(
         self, store: FileStore, tmp_path: Path, length: int
     ) -> None:
         source, target = tmp_path / "source", tmp_path / "target"
-        source.write_bytes(_bytes(length))
+        source.write_bytes(bytes_of(length))
         await store.put_file("code/a.zip", source)
         assert await store.size("code/a.zip") == length
         assert await store.get_file("code/a.zip", target) is True
@@ -71,19 +54,19 @@ class FileStoreContract:
         for text in (b"first and longer", b"second"):
             (tmp_path / "source").write_bytes(text)
             await store.put_file("a", tmp_path / "source")
-        assert await _streamed(store, "a") == b"second"
+        assert await streamed(store, "a") == b"second"
         assert await store.list_keys("") == ["a"]
 
     async def test_a_reader_sees_old_or_new_bytes(self, store: FileStore, tmp_path: Path) -> None:
-        old, new = _bytes(2 * _MIB, "old"), _bytes(2 * _MIB, "new")
+        old, new = bytes_of(2 * MIB, "old"), bytes_of(2 * MIB, "new")
         (tmp_path / "old").write_bytes(old)
         (tmp_path / "new").write_bytes(new)
         await store.put_file("a", tmp_path / "old")
         async with asyncio.TaskGroup() as tasks:
             put = tasks.create_task(store.put_file("a", tmp_path / "new"))
             while not put.done():
-                assert await _streamed(store, "a") in {old, new}
-        assert await _streamed(store, "a") == new
+                assert await streamed(store, "a") in {old, new}
+        assert await streamed(store, "a") == new
 
     async def test_put_of_a_missing_file_is_an_error_of_the_file(
         self, store: FileStore, tmp_path: Path
@@ -108,11 +91,11 @@ class FileStoreContract:
         assert await store.get_file("code", tmp_path / "target") is False
 
     async def test_streams_in_bounded_chunks(self, store: FileStore, tmp_path: Path) -> None:
-        content = _bytes(_LARGE_BYTES)
+        content = bytes_of(_LARGE_BYTES)
         (tmp_path / "source").write_bytes(content)
         await store.put_file("a", tmp_path / "source")
         chunks = [chunk async for chunk in store.stream("a")]
-        assert max(map(len, chunks)) <= _MIB
+        assert max(map(len, chunks)) <= MIB
         assert b"".join(chunks) == content
 
     async def test_delete_is_idempotent(self, store: FileStore, tmp_path: Path) -> None:
@@ -155,9 +138,9 @@ class FileStoreContract:
     async def test_a_cancelled_put_stores_all_or_nothing(
         self, store: FileStore, tmp_path: Path, steps: int
     ) -> None:
-        (tmp_path / "source").write_bytes(_bytes(_LARGE_BYTES))
+        (tmp_path / "source").write_bytes(bytes_of(_LARGE_BYTES))
         put = asyncio.create_task(store.put_file("a", tmp_path / "source"))
-        await _cancel_after(put, steps)
+        await cancel_after(put, steps)
         assert await store.size("a") in (
             {None, _LARGE_BYTES} if put.cancelled() else {_LARGE_BYTES}
         )
@@ -166,12 +149,12 @@ class FileStoreContract:
     async def test_a_cancelled_get_leaves_no_file(
         self, store: FileStore, tmp_path: Path, steps: int
     ) -> None:
-        (tmp_path / "source").write_bytes(_bytes(_LARGE_BYTES))
+        (tmp_path / "source").write_bytes(bytes_of(_LARGE_BYTES))
         await store.put_file("a", tmp_path / "source")
         target = tmp_path / "out" / "target"
         target.parent.mkdir()
         get = asyncio.create_task(store.get_file("a", target))
-        await _cancel_after(get, steps)
+        await cancel_after(get, steps)
         left = {path.name: path.stat().st_size for path in target.parent.iterdir()}
         assert left in (
             [{}, {"target": _LARGE_BYTES}] if get.cancelled() else [{"target": _LARGE_BYTES}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from runtime.ports import FileStore
@@ -51,7 +51,9 @@ class PackageStore(FileStore):
     async def put_file(self, key: str, source: Path) -> None:
         raise NotImplementedError
 
-    def stream(self, key: str) -> AsyncIterator[bytes]:
+    def stream(
+        self, key: str, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         raise NotImplementedError
 
     async def size(self, key: str) -> int | None:

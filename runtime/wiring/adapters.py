@@ -15,6 +15,7 @@ from runtime.backends.documents_embedded import EmbeddedDocuments
 from runtime.backends.documents_mongodb import Client, connect, ping, require_replicas
 from runtime.backends.embedded.child import find_server
 from runtime.backends.embedded.watch import EmbeddedBounds
+from runtime.backends.file_records_mongodb import FileRecordsMongodb
 from runtime.backends.files_object import open_file_store
 from runtime.backends.http_aiohttp import AiohttpHttpClient
 from runtime.backends.intake_rabbitmq import RabbitMqIntake
@@ -22,43 +23,61 @@ from runtime.backends.lease_mongodb import LeasesMongodb
 from runtime.backends.ledger.clock import LedgerClock
 from runtime.backends.ledger_mongodb import LedgerMongodb
 from runtime.backends.peers_rabbitmq import RabbitMqPeers
+from runtime.backends.platform_alipay import GATEWAY_PATH, AlipayPlatform
+from runtime.backends.platform_dingtalk import DingtalkPlatform
+from runtime.backends.platform_wechat import WechatPlatform
+from runtime.backends.platforms.http import PlatformHttp
 from runtime.backends.queue_memory import MemoryQueue
 from runtime.backends.queue_memory_async import AsyncLine, AsyncLineBounds
 from runtime.backends.queue_rabbitmq import RabbitMqQueue, counts_of
 from runtime.backends.rabbitmq.intake_topology import IntakeOptions
 from runtime.backends.rabbitmq.options import RabbitMqOptions
+from runtime.backends.rates_memory import RatesMemory
+from runtime.backends.rates_redis import RatesRedis
 from runtime.backends.records_mongodb import RecordsMongodb
+from runtime.backends.redis.connections import RedisConnections
+from runtime.backends.redis.options import RedisOptions
+from runtime.backends.redis_commands import CommandsRedis
 from runtime.backends.roster_mongodb import RosterMongodb
 from runtime.backends.space_documents_mongodb import SpaceDocumentsMongodb
 from runtime.backends.timers_mongodb import TimersMongodb
+from runtime.backends.users_mongodb import UsersMongodb
 from runtime.data_dir import DataDir
 from runtime.documents.command_room import CommandRooms
 from runtime.errors import UnavailableError
+from runtime.messages import Provider
 from runtime.ports import (
     Clock,
     ControlStore,
+    FileRecords,
     FileStore,
     HttpClient,
     Intake,
     LeaseStore,
     Ledger,
     Peers,
+    Platform,
     Queue,
+    RateStore,
     RecordStore,
+    RedisCommands,
     SpaceDocuments,
     TimerStore,
+    UserRecords,
     WorkerRoster,
 )
 from runtime.settings import Settings, SettingsError
 from runtime.wiring.egress import egress_access
 from runtime.wiring.limits import command_room_bounds, questions_max
 from runtime.wiring.rungs import start_spawner
+from runtime.wiring.worker_files import WorkerFiles
 from sandbox.api import Spawner
 
 _log = structlog.get_logger(__name__)
 
 _SPACES_PREFIX = "yunhan_"
 _CONTROL_DATABASE = "yunhan_control"
+_FILES_DATABASE = "yunhan_files"
 _JOBS_DATABASE = "yunhan_jobs"
 _RECORDS_DATABASE = "yunhan_logs"
 
@@ -77,6 +96,10 @@ class Adapters:
     documents: SpaceDocuments
     records: RecordStore
     files: FileStore
+    file_records: FileRecords
+    users: UserRecords
+    redis: RedisCommands | None
+    """Of functions; None: no Redis is set."""
     ledger: Ledger
     job_clock: Clock
     """For all times of asynchronous jobs: the same in the whole installation."""
@@ -95,20 +118,37 @@ class Adapters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayAdapters:
+    """What only a program that serves clients needs."""
+
+    platforms: Mapping[Provider, Platform]
+    rates: RateStore
+    http: HttpClient
+    """For requests of backends by way of `httpProxyClient`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerAdapters:
     """What only a program that runs functions needs."""
 
     spawner: Spawner
     http: HttpClient
+    files: WorkerFiles
+    """Named to the sandboxes already; opened by `build_worker`."""
 
 
 async def open_worker_adapters(
     settings: Settings, data_dir: DataDir, stack: AsyncExitStack
 ) -> WorkerAdapters:
     """Closed with `stack`. Raises SettingsError, SandboxError."""
-    spawner = await start_spawner(settings, run_dir=data_dir.run, views_dir=data_dir.views)
+    files = WorkerFiles()
+    spawner = await start_spawner(
+        settings, run_dir=data_dir.run, views_dir=data_dir.views, internal=files.internal
+    )
     stack.push_async_callback(spawner.stop)
-    return WorkerAdapters(spawner=spawner, http=AiohttpHttpClient(egress_access(settings)))
+    return WorkerAdapters(
+        spawner=spawner, http=AiohttpHttpClient(egress_access(settings)), files=files
+    )
 
 
 async def open_adapters(
@@ -126,7 +166,9 @@ async def open_adapters(
     timers = TimersMongodb(data[_CONTROL_DATABASE])
     ledger = LedgerMongodb(data[_JOBS_DATABASE])
     records = RecordsMongodb(logs[_RECORDS_DATABASE])
-    for store in (control, timers, ledger, records):
+    file_records = FileRecordsMongodb(data[_FILES_DATABASE])
+    users = UsersMongodb(data[_CONTROL_DATABASE])
+    for store in (control, timers, ledger, records, file_records, users):
         await store.ensure_indexes()
     job_clock = LedgerClock(data, clock, lease_s=settings.async_lease_s)
     await job_clock.start()
@@ -147,6 +189,9 @@ async def open_adapters(
         files=open_file_store(
             settings.files_url, data_dir.files, secret_file=settings.files_secret_file
         ),
+        file_records=file_records,
+        users=users,
+        redis=await _open_redis(settings, stack),
         ledger=ledger,
         job_clock=job_clock,
         roster=RosterMongodb(data[_CONTROL_DATABASE]),
@@ -158,6 +203,48 @@ async def open_adapters(
         queue_counts=lambda: counts_of(queue),
         background={"follow the database's clock": job_clock.run, **background},
     )
+
+
+async def open_gateway_adapters(
+    settings: Settings, clock: Clock, stack: AsyncExitStack
+) -> GatewayAdapters:
+    """Closed with `stack`. Asks nobody yet. Raises OursError."""
+    http = PlatformHttp(response_max_bytes=settings.platform_response_max_bytes)
+    await stack.enter_async_context(http.open())
+    rates: RateStore = RatesMemory(clock=clock, keys_max=settings.rate_keys_max)
+    if settings.redis_url:
+        options = RedisOptions.from_settings(settings, timeout_s=settings.redis_rate_timeout_s)
+        rates = RatesRedis(
+            await stack.enter_async_context(RedisConnections.opened(options)),
+            prefix=settings.redis_prefix,
+            alone=rates,
+            clock=clock,
+            timeout_s=settings.redis_rate_timeout_s,
+            pause_s=settings.redis_rate_pause_s,
+        )
+    return GatewayAdapters(
+        platforms={
+            Provider.ALIPAY: AlipayPlatform(
+                http=http, clock=clock, url=f"{settings.platform_alipay_url}{GATEWAY_PATH}"
+            ),
+            Provider.WECHAT: WechatPlatform(http=http, url=settings.platform_wechat_url),
+            Provider.DINGTALK: DingtalkPlatform(
+                http=http,
+                clock=clock,
+                url=settings.platform_dingtalk_url,
+                oapi_url=settings.platform_dingtalk_oapi_url,
+            ),
+        },
+        rates=rates,
+        http=AiohttpHttpClient(egress_access(settings)),
+    )
+
+
+async def _open_redis(settings: Settings, stack: AsyncExitStack) -> RedisCommands | None:
+    if not settings.redis_url:
+        return None
+    options = RedisOptions.from_settings(settings)
+    return CommandsRedis(await stack.enter_async_context(RedisConnections.opened(options)))
 
 
 async def open_intake(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Intake:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from runtime.data_dir import DataDir
 from runtime.documents.command_room import CommandRooms
@@ -25,11 +26,14 @@ from runtime.services.async_calls import AsyncCalls
 from runtime.services.directory import SpaceDirectory
 from runtime.services.documents import DocumentService
 from runtime.services.invoke import JobFactory
+from runtime.services.profiles import Profiles
 from runtime.services.record_writer import RecordWriter
+from runtime.services.redis_cli import RedisCli, RedisCliLimits
 from runtime.services.transaction_peers import TransactionsElsewhere, answer_for
 from runtime.services.unstarted import record_lost, record_unstarted
 from runtime.settings import Settings
 from runtime.wiring.adapters import Adapters, open_adapters
+from runtime.wiring.files import FileParts, build_files
 from runtime.wiring.keys import check_master_key
 from runtime.wiring.limits import (
     async_defaults,
@@ -53,6 +57,11 @@ class Common:
     adapters: Adapters
     directory: SpaceDirectory
     documents: DocumentService
+    files: FileParts
+    profiles: Profiles
+    redis: RedisCli
+    spool: Path
+    """Belongs to this process alone: bodies that are too large for memory."""
     jobs: JobFactory
     job_ids: JobIds
     job_files: JobFiles
@@ -188,6 +197,21 @@ async def build_common(settings: Settings, stack: AsyncExitStack) -> Common:
         adapters=adapters,
         directory=directory,
         documents=documents,
+        files=build_files(
+            settings,
+            records=adapters.file_records,
+            files=adapters.files,
+            directory=directory,
+            box=box,
+            clock=clock,
+        ),
+        profiles=Profiles(adapters.users),
+        redis=RedisCli(
+            adapters.redis,
+            prefix=settings.redis_prefix,
+            limits=RedisCliLimits.from_settings(settings),
+        ),
+        spool=data_dir.empty_spool(),
         jobs=jobs,
         job_ids=job_ids,
         job_files=job_files,

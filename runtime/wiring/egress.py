@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from runtime.services.egress_rules import EgressRuleLimits
 from runtime.settings import Settings, SettingsError
 from sandbox.egress.access import EgressAccess
+from sandbox.egress.internal import InternalHandler
 from sandbox.egress.limits import EgressLimits
 from sandbox.egress.policy import EgressPolicy
 from sandbox.egress.rules import EgressRuleError
 
 
-def egress_access(settings: Settings) -> EgressAccess:
-    """What functions may reach. Raises SettingsError for rules that cannot be read."""
+def egress_access(
+    settings: Settings, internal: Mapping[str, InternalHandler] | None = None
+) -> EgressAccess:
+    """What functions may reach; `internal` beside that, whatever the rules say.
+
+    Raises SettingsError for rules that cannot be read."""
     return EgressAccess(
         policy=_policy(settings),
         extend=_may_extend(settings),
@@ -20,6 +27,7 @@ def egress_access(settings: Settings) -> EgressAccess:
             connects_burst=settings.egress_connects_burst,
             connects_per_s=settings.egress_connects_per_second,
         ),
+        internal=internal or {},
     )
 
 

@@ -16,6 +16,9 @@ from runtime.gateway.app import make_app
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import Connections
+from runtime.gateway.cross_origin import FILE_METHODS, CrossOrigin, preflight
+from runtime.gateway.door import Door
+from runtime.gateway.files.routes import add_file_routes
 from runtime.gateway.health import HealthApi
 from runtime.gateway.management.api import management_handler
 from runtime.gateway.management.deps import ManagementDeps
@@ -24,40 +27,53 @@ from runtime.gateway.sdk_requests import SdkRequests
 from runtime.gateway.server_api import ServerApi
 from runtime.gateway.triggers.api import TriggerApi
 from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
+from runtime.gateway.visitors import Visitors
 from runtime.jobs.queries import JobQueries
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.client_calls import ClientCalls
 from runtime.services.code_blobs import CodeBlobs
+from runtime.services.cors import CorsService
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.database_policies import DatabasePolicyService
 from runtime.services.database_transfer import DatabaseTransfer
 from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.egress import EgressService
+from runtime.services.file_policies import FilePolicyService
 from runtime.services.function_async import FunctionAsyncService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
+from runtime.services.http_proxy import HttpProxy
 from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.intake import IntakeService
 from runtime.services.invoke import InvokeService
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService
+from runtime.services.platform_keys import PlatformKeyService
+from runtime.services.rate_limits import RateLimits
+from runtime.services.revocations import RevocationService
 from runtime.services.sealed_env import SealedEnv
+from runtime.services.sealed_platform_keys import SealedPlatformKeys
 from runtime.services.server_calls import ServerCalls
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.spaces import SpaceService
 from runtime.services.timers import TimerService
 from runtime.services.tokens import TokenService
+from runtime.services.users import UserService
 from runtime.settings import Settings
 from runtime.timers.timers import Timers
 from runtime.trigger.addresses import TriggerNames
+from runtime.wiring.adapters import GatewayAdapters
 from runtime.wiring.common import Common
 from runtime.wiring.egress import egress_limits
+from runtime.wiring.file_http import outside
 from runtime.wiring.intake import build_intake
 from runtime.wiring.keys import management_key
 from runtime.wiring.limits import (
     async_defaults,
     env_limits,
+    http_proxy_limits,
+    login_limits,
     package_limits,
     transfer_limits,
     trigger_limits,
@@ -111,10 +127,23 @@ class GatewayParts:
             await site.stop()
 
 
-async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack) -> GatewayParts:
+async def build_gateway(
+    common: Common, adapters: GatewayAdapters, health: HealthApi, stack: AsyncExitStack
+) -> GatewayParts:
     """Ready to listen; its connections are closed when `stack` is left. `health` gets its parts."""
     settings = common.settings
-    endpoint = (settings.public_url or f"http://{settings.http}").rstrip("/")
+    rates = RateLimits.from_settings(adapters.rates, settings)
+    door = Door(
+        Visitors(
+            trusted=settings.trusted_proxy_networks,
+            header=settings.trusted_proxy_header,
+            allow=settings.clients_allow_networks,
+            deny=settings.clients_deny_networks,
+        ),
+        rates,
+    )
+    origins = CrossOrigin(always=settings.cors_always_hosts)
+    endpoint = settings.endpoint
     tokens = TokenService(
         store=common.adapters.control,
         box=common.box,
@@ -144,7 +173,7 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
         blobs=blobs,
         domains=domains,
         budget=budget,
-        endpoint=endpoint,
+        door=door,
         access_key=await management_key(
             settings, common.data_dir, common.box, common.adapters.control
         ),
@@ -162,6 +191,7 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
         async_calls=common.async_calls,
         limits=trigger_limits(settings),
         budget=budget,
+        door=door,
     )
     requests = SdkRequests(
         directory=common.directory,
@@ -170,20 +200,48 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
         clock_skew_s=settings.client_clock_skew_s,
         body_timeout_s=settings.body_timeout_s,
         budget=budget,
+        door=door,
+        origins=origins,
+    )
+    client_calls = ClientCalls(
+        tokens=tokens,
+        invoker=invoker,
+        documents=common.documents,
+        users=UserService(
+            tokens=tokens,
+            records=common.adapters.users,
+            platforms=adapters.platforms,
+            keys=SealedPlatformKeys(common.box),
+            clock=common.clock,
+            limits=login_limits(settings),
+        ),
+        profiles=common.profiles,
+        files=common.files.calls,
+        rates=rates,
+    )
+    server_calls = ServerCalls(
+        invoker=invoker,
+        documents=common.documents,
+        profiles=common.profiles,
+        files=common.files.calls,
+        redis=common.redis,
+        http=HttpProxy(adapters.http, http_proxy_limits(settings)),
     )
     app = make_app(
-        client=ClientApi(
-            requests=requests,
-            calls=ClientCalls(tokens=tokens, invoker=invoker, documents=common.documents),
-        ),
-        server=ServerApi(
-            requests=requests, calls=ServerCalls(invoker=invoker, documents=common.documents)
-        ),
+        client=ClientApi(requests=requests, calls=client_calls),
+        server=ServerApi(requests=requests, calls=server_calls),
         management=management,
         upload=uploads.upload,
         download=uploads.download,
         health=health,
         triggers=triggers,
+    )
+    file_http = outside(common, budget, door, origins)
+    add_file_routes(
+        app,
+        receive=file_http.receive,
+        downloads=file_http.downloads,
+        preflight=preflight(FILE_METHODS),
     )
     tls = await make_tls(common, domains, endpoint)
     runner = web.AppRunner(app, shutdown_timeout=settings.drain_grace_s)
@@ -215,6 +273,7 @@ async def build_gateway(common: Common, health: HealthApi, stack: AsyncExitStack
         background={
             "timer triggers": timers.run,
             **({"intake": intake.run} if intake else {}),
+            "sweep files": common.files.sweeper.run,
             "follow custom domains": lambda: domains.run(settings.control_poll_s),
             "follow token keys": lambda: tokens.run(settings.control_max_age_s),
             **(tls.background if tls else {}),
@@ -230,13 +289,13 @@ def _administration(
     blobs: CodeBlobs,
     domains: CustomDomains,
     budget: BodyBudget,
-    endpoint: str,
+    door: Door,
     access_key: AccessKey,
 ) -> tuple[Handler, UploadHandlers]:
     """The management API and the addresses of code packages."""
     settings, adapters = common.settings, common.adapters
     addresses = PackageAddresses(
-        public_url=endpoint,
+        public_url=settings.endpoint,
         key=common.box.derive(KEY_PURPOSE),
         clock=common.clock,
         ttl_s=settings.upload_url_ttl_s,
@@ -253,7 +312,7 @@ def _administration(
             settings=settings,
             access_keys={access_key.key_id: access_key.secret},
             clock=common.clock,
-            public_url=endpoint,
+            public_url=settings.endpoint,
             addresses=addresses,
             spaces=SpaceService(
                 control=adapters.control,
@@ -266,6 +325,9 @@ def _administration(
                 clock=common.clock,
                 settings=settings,
                 job_files=common.job_files,
+                users=adapters.users,
+                files=common.files.remains,
+                redis=common.redis,
             ),
             functions=FunctionService(
                 control=adapters.control,
@@ -296,6 +358,24 @@ def _administration(
             database_transfer=DatabaseTransfer(
                 documents=adapters.documents, editor=editor, limits=transfer_limits(settings)
             ),
+            files=common.files.service,
+            file_addresses=common.files.addresses,
+            file_policies=FilePolicyService(editor=editor, clock=common.clock),
+            platform_keys=PlatformKeyService(
+                editor=editor,
+                sealed=SealedPlatformKeys(common.box),
+                clock=common.clock,
+                apps_max=settings.platform_apps_max,
+            ),
+            revocations=RevocationService(
+                editor=editor,
+                clock=common.clock,
+                token_ttl_s=settings.token_ttl_s,
+                revocations_max=settings.revocations_max,
+            ),
+            cors=CorsService(
+                editor=editor, clock=common.clock, domains_max=settings.cors_domains_max
+            ),
             deployments=DeploymentService(
                 control=adapters.control, blobs=blobs, editor=editor, clock=common.clock
             ),
@@ -315,6 +395,7 @@ def _administration(
             ),
             server=lambda: server_facts(adapters.roster, common.clock),
             problems=health.problems,
+            door=door,
             body_timeout_s=settings.body_timeout_s,
             budget=budget,
         )
@@ -323,7 +404,7 @@ def _administration(
         UploadDeps(
             packages=packages,
             addresses=addresses,
-            spool_dir=common.data_dir.empty_spool(),
+            spool_dir=common.spool,
             zip_max_bytes=settings.package_zip_max_bytes,
             in_flight_max=settings.uploads_in_flight_max,
             idle_timeout_s=settings.body_timeout_s,

@@ -13,6 +13,7 @@ from runtime.services.documents import DocumentLimits
 from runtime.services.function_env_rules import EnvLimits
 from runtime.services.http_proxy import HttpProxyLimits
 from runtime.services.transaction_peers import QuestionBounds
+from runtime.services.users import LoginLimits
 from runtime.settings import Settings
 
 _REFUSING = 24
@@ -148,4 +149,13 @@ def trigger_limits(settings: Settings) -> TriggerLimits:
         body_max_bytes=settings.trigger_body_max_bytes,
         body_timeout_s=settings.body_timeout_s,
         custom_domain_inline=settings.trigger_custom_domain_inline,
+    )
+
+
+def login_limits(settings: Settings) -> LoginLimits:
+    """Of logins at platforms in one gateway."""
+    return LoginLimits(
+        timeout_s=settings.platform_timeout_s,
+        under_way_max=settings.platform_logins_max,
+        under_way_max_per_space=settings.platform_logins_max_per_space,
     )

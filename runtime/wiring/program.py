@@ -11,7 +11,7 @@ from runtime.gateway.health import HealthApi
 from runtime.ports import Queue
 from runtime.services.worker_roster import WorkersSeen
 from runtime.settings import Settings
-from runtime.wiring.adapters import open_worker_adapters
+from runtime.wiring.adapters import open_gateway_adapters, open_worker_adapters
 from runtime.wiring.common import build_common
 from runtime.wiring.gateway import GatewayParts, build_gateway
 from runtime.wiring.listeners import Addresses, bind_addresses, bind_worker_address
@@ -68,7 +68,8 @@ async def build_program(role: Role, settings: Settings, stack: AsyncExitStack) -
         health.watch(checks=worker.checks(), gauges=worker.gauges)
         background |= worker.background
     if role.serves_clients:
-        gateway = await build_gateway(common, health, stack)
+        clients = await open_gateway_adapters(settings, common.clock, stack)
+        gateway = await build_gateway(common, clients, health, stack)
         background |= gateway.background
         if worker is None:
             workers = WorkersSeen(common.adapters.roster, common.clock)

@@ -15,6 +15,7 @@ from runtime.settings import MIB, Settings, SettingsError
 from runtime.wiring.egress import egress_access
 from sandbox.api import SandboxError, Spawner
 from sandbox.bootstrap_location import bootstrap_dir
+from sandbox.egress.internal import InternalHandler
 from sandbox.spawners.bubblewrap import BubblewrapSpawner
 from sandbox.spawners.docker import DockerSpawner
 from sandbox.spawners.docker_options import DockerOptions
@@ -48,18 +49,20 @@ async def start_spawner(
     run_dir: Path,
     views_dir: Path,
     refused: MutableMapping[str, str] | None = None,
+    internal: Mapping[str, InternalHandler] | None = None,
 ) -> Spawner:
     """A started spawner of the rung that the settings ask for.
 
     `run_dir` is for sockets (short path), `views_dir` on the file system of the unpacked code; both belong to
     one live worker. `refused` is told why `auto` passed over a rung. Raises SandboxError, which says what is
-    missing and what to do, and SettingsError for settings that exclude each other."""
+    missing and what to do, and SettingsError for settings that exclude each other. `internal`: hosts in the
+    worker, on rungs with an egress socket (`has_egress_socket`)."""
     if settings.sandbox != "auto":
-        return await _start(settings.sandbox, settings, run_dir, views_dir)
+        return await _start(settings.sandbox, settings, run_dir, views_dir, internal)
     reasons: MutableMapping[str, str] = {} if refused is None else refused
     for rung in AUTOMATIC:
         try:
-            spawner = await _start(rung, settings, run_dir, views_dir)
+            spawner = await _start(rung, settings, run_dir, views_dir, internal)
         except SandboxError as error:
             _log.info("rung_not_available", rung=rung, reason=str(error))
             reasons[rung] = str(error)
@@ -73,8 +76,14 @@ async def start_spawner(
     )
 
 
-async def _start(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spawner:
-    spawner = _make(rung, settings, run_dir, views_dir)
+async def _start(
+    rung: str,
+    settings: Settings,
+    run_dir: Path,
+    views_dir: Path,
+    internal: Mapping[str, InternalHandler] | None,
+) -> Spawner:
+    spawner = _make(rung, settings, run_dir, views_dir, internal)
     if settings.production and not spawner.isolates:
         if settings.sandbox == rung:
             raise SettingsError(
@@ -93,7 +102,18 @@ async def _start(rung: str, settings: Settings, run_dir: Path, views_dir: Path) 
     return spawner
 
 
-def _make(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spawner:
+def has_egress_socket(rung: str) -> bool:
+    """Whether sandboxes of this rung reach the outside through their worker only."""
+    return rung != ProcessSpawner.rung
+
+
+def _make(
+    rung: str,
+    settings: Settings,
+    run_dir: Path,
+    views_dir: Path,
+    internal: Mapping[str, InternalHandler] | None,
+) -> Spawner:
     bootstrap = bootstrap_dir()
     if rung == "process":
         return ProcessSpawner(
@@ -105,7 +125,7 @@ def _make(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spaw
             views_dir=views_dir,
             bootstrap_dir=bootstrap,
             node_paths=settings.node_paths,
-            egress=egress_access(settings),
+            egress=egress_access(settings, internal),
             limits=WalledLimits(
                 tmp_bytes=settings.sandbox_tmp_mb * MIB,
                 pids=settings.sandbox_pids_max,
@@ -120,7 +140,7 @@ def _make(rung: str, settings: Settings, run_dir: Path, views_dir: Path) -> Spaw
         node_paths=settings.node_paths,
         docker_host=settings.docker_host,
         base_image=settings.docker_base_image,
-        egress=egress_access(settings),
+        egress=egress_access(settings, internal),
         options=DockerOptions(
             runtime=settings.docker_runtime,
             cpus=settings.sandbox_cpus,

@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 from runtime.code_cache import CodeCache
 from runtime.execute import Executor
+from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.health import Check
 from runtime.jobs.dead import DeadTaker
 from runtime.jobs.runner import AsyncRunner, RunnerLimits
@@ -30,7 +31,9 @@ from runtime.services.worker_roster import Presence
 from runtime.slots import Slots
 from runtime.wiring.adapters import WorkerAdapters
 from runtime.wiring.common import Common, lost, unstarted
+from runtime.wiring.file_http import inside
 from runtime.wiring.limits import http_proxy_limits, package_limits
+from runtime.wiring.rungs import has_egress_socket
 from runtime.worker import Worker
 
 _HOST_MAX = 64
@@ -102,6 +105,15 @@ async def build_worker(
         idle_s=settings.sandbox_idle_s,
     )
     await stack.enter_async_context(pool.open())
+    file_http = inside(common, BodyBudget(settings.bodies_max_bytes))
+    files_host = await stack.enter_async_context(
+        worker_adapters.files.open(
+            settings,
+            receive=file_http.receive,
+            downloads=file_http.downloads,
+            walled=has_egress_socket(spawner.rung),
+        )
+    )
     common.directory.used = pool.spaces
     common.directory.on_read = lambda space_id, view: pool.retire(space_id, _live(view))
     calls = FunctionCalls(
@@ -111,6 +123,10 @@ async def build_worker(
         depth_max=settings.call_depth_max,
         async_calls=common.async_calls,
         documents=common.documents,
+        profiles=common.profiles,
+        files=common.files.calls,
+        files_host=files_host,
+        redis=common.redis,
     )
     slots = Slots(settings.slots)
     executor = Executor(

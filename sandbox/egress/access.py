@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sandbox.api import EgressRules
 from sandbox.egress.counts import OnRefused
 from sandbox.egress.effective import effective_policy
 from sandbox.egress.gate import EgressGate
+from sandbox.egress.internal import InternalHandler
 from sandbox.egress.limits import EgressLimits
 from sandbox.egress.names import Names
 from sandbox.egress.policy import EgressPolicy
@@ -24,6 +26,8 @@ class EgressAccess:
     """Whether the rules of spaces and functions may open what `policy` does not."""
     names: Names = field(default_factory=Names)
     limits: EgressLimits = field(default_factory=EgressLimits)
+    internal: Mapping[str, InternalHandler] = field(default_factory=dict)
+    """Hosts inside the worker, as `EgressGate` takes them: reached under every policy."""
 
     def policy_for(self, rules: EgressRules) -> EgressPolicy:
         """What a function with these rules may reach. Cheap when asked again."""
@@ -31,4 +35,10 @@ class EgressAccess:
 
     def open(self, path: Path, on_refused: OnRefused) -> EgressGate:
         """A gate that lets nothing through yet. Call it on the loop. Raises SandboxError."""
-        return EgressGate(path, names=self.names, limits=self.limits, on_refused=on_refused)
+        return EgressGate(
+            path,
+            names=self.names,
+            limits=self.limits,
+            on_refused=on_refused,
+            internal=self.internal,
+        )

@@ -81,6 +81,18 @@ const valid = [
     '{"path":"/http/hello/a","httpMethod":"GET"}',
   ],
   [
+    'invoke for a user of WeChat',
+    'to_sandbox',
+    {
+      t: 'invoke',
+      id: 'req-0006',
+      env: { MP_SPACE_ID: 'mp-space-1', MP_SOURCE: 'client', MP_APP_ID: 'wx0123456789abcdef' },
+      timeoutMs: 5000,
+      user: { openId: 'oABC-_云', appId: 'wx0123456789abcdef' },
+    },
+    '{"name":"yun"}',
+  ],
+  [
     'reply',
     'to_sandbox',
     { t: 'reply', id: 'req-0002', call: 1 },

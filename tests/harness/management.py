@@ -61,6 +61,11 @@ class Management:
         config = self.call("DescribeSpaceClientConfig", SpaceId=space_id)
         return space_id, config["ApiKey"]
 
+    def server_secret(self, space_id: str) -> str:
+        """PEM."""
+        config = self.call("DescribeSpaceClientConfig", SpaceId=space_id, Detail=True)
+        return str(config["PrivateKey"])
+
     def deploy(
         self, space_id: str, name: str, files: Mapping[str, str | bytes], **settings: int | str
     ) -> str:

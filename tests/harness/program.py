@@ -135,6 +135,13 @@ class Program:
 
     command = "up"
 
+    def peak_rss_mb(self) -> float:
+        """Highest resident memory so far of the process that serves clients."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1024
+
     @property
     def ca_path(self) -> Path:
         """The local authority behind its HTTPS, from its first start on."""

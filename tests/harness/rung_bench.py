@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,13 @@ class RungBench:
         finally:
             await self.spawner.stop()
 
-    async def bound(self, script: str, **limits: Any) -> NodeSandbox:
-        """A sandbox that runs `script`, the text of a CommonJS module."""
+    async def bound(
+        self, script: str, *, assets: Mapping[str, bytes] | None = None, **limits: Any
+    ) -> NodeSandbox:
+        """A sandbox that runs `script`, the text of a CommonJS module, with other files beside it."""
         self._code.mkdir()
+        for name, content in (assets or {}).items():
+            (self._code / name).write_bytes(content)
         (self._code / "index.js").write_text(script)
         spec = SandboxSpec(sandbox_id="one", node_major=24, memory_mb=256, limits=Limits(**limits))
         sandbox = await self.spawner.spawn(spec)

@@ -17,6 +17,7 @@ from runtime.gateway.app import make_app
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
 from runtime.gateway.connections import Connections
+from runtime.gateway.cross_origin import CrossOrigin
 from runtime.gateway.health import HealthApi
 from runtime.gateway.listeners import Listener
 from runtime.gateway.sdk_requests import SdkRequests
@@ -43,6 +44,8 @@ from runtime.wiring.listeners import make_connections
 from sandbox.api import Ending, OutcomeKind
 from sandbox.spawners.memory import EndWith, MemoryContext
 from tests.harness.async_jobs import ListQueue
+from tests.harness.doors import no_limits, open_door
+from tests.harness.service_calls import memory_parts, user_service
 from tests.harness.small_worker import SmallWorker
 from tests.harness.strict_http import WireAnswer, parse_answer
 
@@ -287,15 +290,33 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
         clock_skew_s=0,
         body_timeout_s=settings.body_timeout_s,
         budget=budget,
+        door=open_door(),
+        origins=CrossOrigin(),
     )
+    parts = memory_parts(directory, box=box, clock=clock)
     app = make_app(
         client=ClientApi(
             requests=requests,
-            calls=ClientCalls(tokens=tokens, invoker=invoker, documents=None),  # type: ignore[arg-type]
+            calls=ClientCalls(
+                tokens=tokens,
+                invoker=invoker,
+                documents=None,  # type: ignore[arg-type]
+                users=user_service(tokens, parts.users, box=box, clock=clock),
+                profiles=parts.profiles,
+                files=parts.files.calls,
+                rates=no_limits(),
+            ),
         ),
         server=ServerApi(
             requests=requests,
-            calls=ServerCalls(invoker=invoker, documents=None),  # type: ignore[arg-type]
+            calls=ServerCalls(
+                invoker=invoker,
+                documents=None,  # type: ignore[arg-type]
+                profiles=parts.profiles,
+                files=parts.files.calls,
+                redis=parts.redis,
+                http=None,  # type: ignore[arg-type]
+            ),
         ),
         management=_teapot,
         upload=_teapot,
@@ -312,6 +333,7 @@ async def open_gateway(**changes: Any) -> AsyncIterator[TriggerGateway]:
             async_calls=async_calls,
             limits=trigger_limits(settings),
             budget=budget,
+            door=open_door(),
         ),
     )
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5)

@@ -31,6 +31,7 @@ from runtime.slots import Slots
 from sandbox.api import OutcomeKind
 from tests.harness.async_jobs import ListQueue, Records, ToldExecutor, told
 from tests.harness.clock import FakeClock
+from tests.harness.service_calls import memory_parts
 
 SPACE_ID = "mp-1"
 BOX = SecretBox(b"k" * 32)
@@ -62,6 +63,7 @@ class Stand:
             defaults=AsyncDefaults(),
             depth_max=3,
         )
+        parts = memory_parts(self.directory, box=BOX, clock=self.clock)
         self.function_calls = FunctionCalls(
             directory=self.directory,
             jobs=self.jobs,
@@ -69,6 +71,10 @@ class Stand:
             depth_max=3,
             async_calls=self.calls,
             documents=None,  # type: ignore[arg-type]
+            profiles=parts.profiles,
+            files=parts.files.calls,
+            files_host="http://files.test/oss",
+            redis=parts.redis,
         )
 
     async def store(self, **changes: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from runtime.errors import YunhanError
-from runtime.gateway.management import database_policies, database_transfer, databases
+from runtime.gateway.management import database_transfer, databases, service_policies
 from runtime.gateway.management.parameters import Parameters
 from runtime.gateway.management.registry import Action
 from tests.unit.cli_support import FakeManagement, RefusalError
@@ -19,8 +19,8 @@ from tests.unit.management_support import Bench
 
 ACTIONS: Mapping[str, Action] = {
     **databases.ACTIONS,
-    **database_policies.ACTIONS,
     **database_transfer.ACTIONS,
+    **service_policies.ACTIONS,
 }
 
 

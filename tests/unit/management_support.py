@@ -36,6 +36,7 @@ from runtime.sealing import SecretBox
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.async_terms import AsyncDefaults
 from runtime.services.code_blobs import CodeBlobs
+from runtime.services.cors import CorsService
 from runtime.services.custom_domains import CustomDomains
 from runtime.services.database_policies import DatabasePolicyService
 from runtime.services.database_transfer import DatabaseTransfer, TransferLimits
@@ -43,6 +44,7 @@ from runtime.services.deployment_store import DeploymentStore
 from runtime.services.deployments import DeploymentService
 from runtime.services.directory import SpaceDirectory
 from runtime.services.egress import EgressService
+from runtime.services.file_policies import FilePolicyService
 from runtime.services.function_async import FunctionAsyncService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.function_env_rules import EnvLimits
@@ -51,7 +53,10 @@ from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.invoke import JobFactory
 from runtime.services.logs import LogService
 from runtime.services.packages import PackageService, UploadedPackage
+from runtime.services.platform_keys import PlatformKeyService
+from runtime.services.revocations import RevocationService
 from runtime.services.sealed_env import SealedEnv
+from runtime.services.sealed_platform_keys import SealedPlatformKeys
 from runtime.services.space_editor import SpaceEditor
 from runtime.services.space_keys import seal_new_client_secret
 from runtime.services.spaces import SpaceService
@@ -60,6 +65,8 @@ from runtime.settings import Settings
 from runtime.wiring.egress import egress_limits
 from sandbox.api import LogLevel, LogLine, OutcomeKind
 from tests.harness.async_jobs import ListQueue
+from tests.harness.doors import open_door
+from tests.harness.service_calls import memory_parts
 from tests.unit.database_support import FakeDatabases
 from tests.unit.signed_requests import ACCESS_KEY, NOW_MS, ManualClock
 
@@ -167,6 +174,7 @@ class Bench:
         self.editor = SpaceEditor(control=self.control, cache=self.cache)
         self.blobs = CodeBlobs(control=self.control, files=self.files)
         self.databases = FakeDatabases()
+        self.parts = memory_parts(self.directory, box=BOX, clock=self.clock, settings=self.settings)
         self.spaces = SpaceService(
             control=self.control,
             documents=self.databases,
@@ -177,6 +185,9 @@ class Bench:
             box=BOX,
             clock=self.clock,
             settings=self.settings,
+            users=self.parts.users,
+            files=self.parts.files.remains,
+            redis=self.parts.redis,
         )
         self.functions = FunctionService(
             control=self.control,
@@ -239,6 +250,7 @@ class Bench:
             editor=self.editor,
             limits=TransferLimits(documents=3, max_bytes=400, line_max_bytes=2000),
         )
+        self.file_policies = FilePolicyService(editor=self.editor, clock=self.clock)
         self.deployments = DeploymentService(
             control=self.control, blobs=self.blobs, editor=self.editor, clock=self.clock
         )
@@ -282,6 +294,16 @@ class Bench:
             documents=self.databases,
             database_policies=self.database_policies,
             database_transfer=self.database_transfer,
+            files=self.parts.files.service,
+            file_addresses=self.parts.files.addresses,
+            file_policies=self.file_policies,
+            platform_keys=PlatformKeyService(
+                editor=self.editor, sealed=SealedPlatformKeys(BOX), clock=self.clock, apps_max=3
+            ),
+            revocations=RevocationService(
+                editor=self.editor, clock=self.clock, token_ttl_s=600, revocations_max=3
+            ),
+            cors=CorsService(editor=self.editor, clock=self.clock, domains_max=3),
             deployments=self.deployments,
             logs=self.logs,
             timers=self.timers,
@@ -290,6 +312,7 @@ class Bench:
             jobs=self.jobs,
             server=_server,
             problems=_no_problems,
+            door=open_door(),
             body_timeout_s=10.0,
             budget=BodyBudget(1 << 28),
         )

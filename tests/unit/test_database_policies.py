@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from runtime.documents.rule_documents import document_of_policies
-from runtime.documents.rule_text import RuleTextError
 from runtime.documents.rules import PRESETS
 from runtime.errors import InvalidParameterError, NotFoundError
 from runtime.messages import CollectionPolicy, PolicyName, Space
+from runtime.rule_json import RuleTextError
 from tests.unit.management_support import SPACE_ID, Bench
 
 

@@ -13,6 +13,7 @@ from sandbox.api import (
     Invocation,
     OutcomeKind,
     Usage,
+    WechatUser,
 )
 from sandbox.frames import Bind, Bound, Invoke, Result
 from sandbox.handle import Exit
@@ -37,6 +38,7 @@ async def test_a_run_carries_everything_there_and_back(bench: Bench) -> None:
         env={"MP_SOURCE": "http"},
         timeout_s=1.2345,
         trigger_path="/http/x",
+        user=WechatUser(open_id="o1", app_id="wx1"),
     )
     run = asyncio.create_task(bench.sandbox.run(invocation, bench.host))
     assert await peer.receive(Invoke) == Invoke(
@@ -45,6 +47,7 @@ async def test_a_run_carries_everything_there_and_back(bench: Bench) -> None:
         timeout_ms=1235,
         args=b'{"a":1}',
         trigger_path="/http/x",
+        user=WechatUser(open_id="o1", app_id="wx1"),
     )
     usage = Usage(run_ms=3.0, cpu_ms=2.0, peak_memory_mb=40.0)
     await peer.send(Result(id="req", value=b'{"b":2}', usage=usage))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.api import Fault, Limits, LogLevel, LogLine, OutcomeKind, Usage
+from sandbox.api import Fault, Limits, LogLevel, LogLine, OutcomeKind, Usage, WechatUser
 from sandbox.frame_codec import SANDBOX_DECODERS, WORKER_DECODERS
 from sandbox.frames import (
     Bind,
@@ -178,6 +178,7 @@ worker_frames: st.SearchStrategy[Frame] = st.one_of(
         timeout_ms=numbers,
         args=payloads,
         trigger_path=st.none() | texts,
+        user=st.none() | st.builds(WechatUser, open_id=texts, app_id=texts),
     ),
     st.builds(Reply, id=ids, call=numbers, envelope=payloads),
     st.builds(Grant, id=ids, call=numbers),

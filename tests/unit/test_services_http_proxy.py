@@ -20,6 +20,8 @@ from runtime.slots import Slots
 from runtime.testing.queue import sample_job
 from runtime.wiring.limits import http_proxy_limits
 from sandbox.api import EgressRules
+from tests.harness.clock import FakeClock
+from tests.harness.service_calls import parts_of_nobody
 
 LIMITS = http_proxy_limits(Settings())
 EGRESS = EgressRules(inherit=False, allow=("db.internal",))
@@ -161,6 +163,7 @@ async def test_a_space_is_bounded_before_the_worker_and_takes_no_others_share() 
 
 async def test_a_refusal_is_an_error_for_the_code_and_a_line_for_its_author() -> None:
     client = Scripted(error=TargetRefusedError("10.0.0.1:80", "10.0.0.1 is a private address"))
+    parts = parts_of_nobody(FakeClock())
     calls = FunctionCalls(
         directory=None,  # type: ignore[arg-type]
         jobs=None,  # type: ignore[arg-type]
@@ -168,6 +171,10 @@ async def test_a_refusal_is_an_error_for_the_code_and_a_line_for_its_author() ->
         depth_max=3,
         async_calls=None,  # type: ignore[arg-type]
         documents=None,  # type: ignore[arg-type]
+        profiles=parts.profiles,
+        files=parts.files.calls,
+        files_host="http://files.test/oss",
+        redis=parts.redis,
     )
     noted: list[str] = []
     traffic = HttpTraffic()

@@ -10,7 +10,6 @@ from runtime.settings import (
     SettingsError,
     describe,
     load_settings,
-    reserved_in,
     unknown_in,
 )
 from runtime.settings.fields import unit_of
@@ -169,12 +168,6 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         load_settings({"YUNHAN_CONTROL_POLL_S": "9", "YUNHAN_CONTROL_MAX_AGE_S": "9"})
     with pytest.raises(SettingsError, match="YUNHAN_SPACE_NAME_MIN=9 must not be greater"):
         load_settings({"YUNHAN_SPACE_NAME_MIN": "9", "YUNHAN_SPACE_NAME_MAX": "8"})
-
-
-def test_reserved_names_are_accepted_and_reported() -> None:
-    environ = {"YUNHAN_REDIS_URL": "redis://x", "HOME": "/root"}
-    load_settings(environ)
-    assert reserved_in(environ) == ["YUNHAN_REDIS_URL"]
 
 
 def test_a_secret_is_never_shown() -> None:

@@ -19,8 +19,10 @@ from runtime.errors import (
     NotFoundError,
     OursError,
     RateExceededError,
+    StorageFullError,
     YunhanError,
 )
+from runtime.gateway.visitors import AddressRefusedError
 from sandbox.json_text import write_json
 
 REQUEST_ID_HEADER = "request-id"
@@ -77,18 +79,22 @@ def whole(number: float | None) -> int:
     return math.ceil(number) if number else 0
 
 
+_STATUSES: tuple[tuple[type[YunhanError], int], ...] = (
+    (NotFoundError, 404),
+    (KeyReusedError, 409),
+    (AddressRefusedError, 403),
+    (CallerError, 400),
+    (RateExceededError, 429),
+    (StorageFullError, 507),
+)
+"""The first kind that fits says the status."""
+
+
 def _status(error: YunhanError) -> int:
-    if isinstance(error, NotFoundError):
-        return 404
-    if isinstance(error, KeyReusedError):
-        return 409
-    if isinstance(error, CallerError):
-        return 400
-    if isinstance(error, RateExceededError):
-        return 429
-    if isinstance(error, OursError) and error.retry_after_s is not None:
-        return 503
-    return 500
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status
+    return 503 if isinstance(error, OursError) and error.retry_after_s is not None else 500
 
 
 def _json(status: int, body: Mapping[str, Any]) -> web.Response:

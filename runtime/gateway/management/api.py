@@ -47,6 +47,7 @@ class _ManagementApi:
     async def handle(self, request: web.Request) -> web.Response:
         request_id = new_management_request_id()
         try:
+            self._deps.door.let_in_uncounted(request)
             read = await self._read(request)
         except OursError as error:  # nobody knows yet who asks
             _log.info("management_request_refused", reason=error.message, request_id=request_id)

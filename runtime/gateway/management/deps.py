@@ -7,21 +7,28 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runtime.gateway.bodies import BodyBudget
+from runtime.gateway.door import Door
 from runtime.gateway.package_addresses import PackageAddresses
 from runtime.jobs.queries import JobQueries
 from runtime.messages import DocumentAnswer
 from runtime.ports import Clock, WorkerFacts
 from runtime.services.async_calls import AsyncCalls
+from runtime.services.cors import CorsService
 from runtime.services.database_policies import DatabasePolicyService
 from runtime.services.database_transfer import DatabaseTransfer
 from runtime.services.deployments import DeploymentService
 from runtime.services.egress import EgressService
+from runtime.services.file_addresses import FileAddresses
+from runtime.services.file_policies import FilePolicyService
+from runtime.services.files import FileService
 from runtime.services.function_async import FunctionAsyncService
 from runtime.services.function_env import FunctionEnvService
 from runtime.services.functions import FunctionService
 from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.interfaces import Invoker
 from runtime.services.logs import LogService
+from runtime.services.platform_keys import PlatformKeyService
+from runtime.services.revocations import RevocationService
 from runtime.services.spaces import SpaceService
 from runtime.services.timers import TimerService
 from runtime.settings import Settings
@@ -68,6 +75,12 @@ class ManagementDeps:
     documents: ManagedDocuments
     database_policies: DatabasePolicyService
     database_transfer: DatabaseTransfer
+    files: FileService
+    file_addresses: FileAddresses
+    file_policies: FilePolicyService
+    platform_keys: PlatformKeyService
+    revocations: RevocationService
+    cors: CorsService
     deployments: DeploymentService
     logs: LogService
     timers: TimerService
@@ -78,5 +91,6 @@ class ManagementDeps:
     """As they are now. Raises UnavailableError."""
     problems: Callable[[], Awaitable[Mapping[str, str]]]
     """Which parts of the program that was asked do not work now, and why."""
+    door: Door
     body_timeout_s: float
     budget: BodyBudget

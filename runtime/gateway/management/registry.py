@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from runtime.gateway.management import (
-    database_policies,
+    cors,
     database_transfer,
     databases,
     deployments,
     egress,
+    files,
     function_async,
     function_env,
     functions,
@@ -18,9 +19,12 @@ from runtime.gateway.management import (
     invocations,
     jobs,
     logs,
+    platforms,
     server,
+    service_policies,
     spaces,
     timers,
+    users,
 )
 from runtime.gateway.management.deps import ManagementDeps
 from runtime.gateway.management.parameters import Parameters
@@ -36,9 +40,13 @@ ACTIONS: Mapping[str, Action] = {
     **egress.ACTIONS,
     **http_triggers.ACTIONS,
     **databases.ACTIONS,
-    **database_policies.ACTIONS,
+    **service_policies.ACTIONS,
     **database_transfer.ACTIONS,
     **deployments.ACTIONS,
+    **files.ACTIONS,
+    **platforms.ACTIONS,
+    **users.ACTIONS,
+    **cors.ACTIONS,
     **invocations.ACTIONS,
     **jobs.ACTIONS,
     **logs.ACTIONS,

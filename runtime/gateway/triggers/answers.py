@@ -19,6 +19,7 @@ MESSAGE_MAX_CHARACTERS = 500
 _STATUS_OF_CODE = {
     "RequestContentLength.Exceeded": 413,
     "IdempotencyKeyReused": 409,
+    "ClientIpNotAllowed": 403,
     "RequestTimeout": 408,  # the request's own bytes came too slowly
 }
 _STATUS_OF_KIND = {
@@ -91,5 +92,5 @@ def accepted_response(job_id: str, rules: AnswerRules) -> TriggerResponse:
 def _try_again(code: str, message: str, retry_after_s: int | None) -> Refusal:
     """Too many calls are 429, everything else that passes is 503."""
     headers = () if retry_after_s is None else (("retry-after", str(retry_after_s)),)
-    status = 429 if code == sdk_errors.THROTTLED else 503
+    status = 429 if code in {sdk_errors.THROTTLED, sdk_errors.TOO_MANY} else 503
     return Refusal(status=status, code=code, message=message, headers=headers)

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from runtime.errors import CallerError, YunhanError
 from runtime.gateway.bodies import BodyBudget, BodyTooLargeError, read_body
+from runtime.gateway.door import Door
 from runtime.gateway.framing import check_framing
 from runtime.gateway.request_id import request_id_of
 from runtime.gateway.triggers.answers import (
@@ -86,6 +87,7 @@ class TriggerApi:
         async_calls: AsyncCalls,
         limits: TriggerLimits,
         budget: BodyBudget,
+        door: Door,
     ) -> None:
         self._directory = directory
         self._names = names
@@ -93,6 +95,7 @@ class TriggerApi:
         self._async_calls = async_calls
         self._limits = limits
         self._budget = budget
+        self._door = door
         self.refused = 0
         """Requests that reached no function, since the start."""
 
@@ -140,6 +143,7 @@ class TriggerApi:
     async def _answer(
         self, request: web.Request, address: TriggerAddress, request_id: str
     ) -> TriggerResponse:
+        await self._door.let_in(request)
         check_method(request.method)
         check_framing(request)
         space = await self._space(request, address)

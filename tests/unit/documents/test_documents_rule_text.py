@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.documents.placed_json import (
+from runtime.documents.rule_documents import document_of_policies, policies_of_document
+from runtime.documents.rule_text import RULE_MAX_CHARACTERS, parse_rule
+from runtime.messages import CollectionPolicy, PolicyName
+from runtime.placed_json import (
     Array,
     Node,
     Object,
@@ -16,9 +19,7 @@ from runtime.documents.placed_json import (
     Value,
     read_json,
 )
-from runtime.documents.rule_documents import document_of_policies, policies_of_document
-from runtime.documents.rule_text import RULE_MAX_CHARACTERS, RuleTextError, parse_rule
-from runtime.messages import CollectionPolicy, PolicyName
+from runtime.rule_json import RuleTextError
 
 json_values = st.recursive(
     st.none()

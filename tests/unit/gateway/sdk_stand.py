@@ -18,21 +18,28 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from runtime.backends.control_memory import ControlMemory
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.client_api import ClientApi
+from runtime.gateway.cross_origin import CrossOrigin
 from runtime.gateway.request_id import request_id_of
 from runtime.gateway.sdk_requests import SdkRequests
 from runtime.gateway.server_api import ServerApi
 from runtime.messages import Function, Job, Outcome, Space, SpaceStatus
+from runtime.ports import HttpClient, HttpRequest, HttpResponse, HttpTraffic
 from runtime.sealing import SecretBox
 from runtime.services.client_calls import ClientCalls
 from runtime.services.directory import SpaceDirectory
+from runtime.services.http_proxy import HttpProxy
 from runtime.services.invoke import InvokeService, JobFactory
 from runtime.services.server_calls import ServerCalls
 from runtime.services.space_keys import client_secret_context
 from runtime.services.tokens import TokenService
+from runtime.settings import Settings
 from runtime.signatures.sdk_client import string_to_sign
+from runtime.wiring.limits import http_proxy_limits
 from sandbox.api import OutcomeKind
 from tests.harness.async_jobs import ListQueue, Records
 from tests.harness.clock import FakeClock
+from tests.harness.doors import no_limits, open_door
+from tests.harness.service_calls import memory_parts, user_service
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 KEYS = json.loads((FIXTURES / "keys.json").read_text())
@@ -95,6 +102,17 @@ class ToldDocuments:
         return b'{"affectedDocs":1,"result":[{"_id":"a"}]}'
 
 
+class ToldHttp(HttpClient):
+    """Answers every request alike."""
+
+    def __init__(self) -> None:
+        self.sent: list[HttpRequest] = []
+
+    async def send(self, request: HttpRequest, traffic: HttpTraffic) -> HttpResponse:
+        self.sent.append(request)
+        return HttpResponse(status=201, headers={}, body=b"pong")
+
+
 @dataclass
 class SdkStand:
     """For tests to reach into."""
@@ -104,6 +122,7 @@ class SdkStand:
     clock: FakeClock
     queue: ToldQueue = field(default_factory=ToldQueue)
     documents: ToldDocuments = field(default_factory=ToldDocuments)
+    http: ToldHttp = field(default_factory=ToldHttp)
     budget: BodyBudget = field(default_factory=lambda: BodyBudget(10 * BODY_MAX_BYTES))
 
     async def post(
@@ -185,9 +204,27 @@ async def open_stand() -> AsyncIterator[SdkStand]:
             clock_skew_s=SKEW_S,
             body_timeout_s=5,
             budget=stand.budget,
+            door=open_door(),
+            origins=CrossOrigin(),
         )
-        client = ClientCalls(tokens=tokens, invoker=invoker, documents=None)  # type: ignore[arg-type]
-        server = ServerCalls(invoker=invoker, documents=stand.documents)
+        parts = memory_parts(directory, box=_BOX, clock=clock)
+        client = ClientCalls(
+            tokens=tokens,
+            invoker=invoker,
+            documents=None,  # type: ignore[arg-type]
+            users=user_service(tokens, parts.users, box=_BOX, clock=clock),
+            profiles=parts.profiles,
+            files=parts.files.calls,
+            rates=no_limits(),
+        )
+        server = ServerCalls(
+            invoker=invoker,
+            documents=stand.documents,
+            profiles=parts.profiles,
+            files=parts.files.calls,
+            redis=parts.redis,
+            http=HttpProxy(stand.http, http_proxy_limits(Settings())),
+        )
         app = web.Application()
         app.on_response_prepare.append(_tell_id)
         app.router.add_post("/client", ClientApi(requests=requests, calls=client).handle)

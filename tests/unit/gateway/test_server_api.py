@@ -37,6 +37,19 @@ PROFILE = methods.GET_PROFILE
 DATABASE = methods.DATABASE
 
 
+SIGNED = {"id", "ossPath", "host", "policy", "signature", "accessKeyId", "cdnDomain"}
+"""What an upload form needs (server protocol §6)."""
+
+UNSERVED = {
+    INVOKE: "FunctionNotFound",
+    methods.FILE_REPORT: "ParamInvalid",
+    methods.FILE_DELETE: "ParamInvalid",
+    methods.REDIS: "ServiceNotAvailable",
+    "inner.method.billing.report": "ServiceNotAvailable",
+}
+"""What the SDK is told about files and functions that are not there, and services that nobody set up."""
+
+
 @pytest.fixture
 async def stand() -> AsyncIterator[SdkStand]:
     async with open_stand() as stand:
@@ -62,9 +75,17 @@ async def test_captured_requests_reach_their_method(stand: SdkStand, case: dict[
         assert json.loads(job.args) == params["functionArgs"]
         assert job.principal.user_id == case["headers"].get("x-basement-auth-uid")
         assert answer.body["data"] == {"ok": True}
+    elif sent["method"] == methods.HTTP_REQUEST:
+        [request] = stand.http.sent
+        assert (request.url, request.method) == (params["url"], params["method"])
+        assert request.body.decode() == params.get("body", "")
+        assert answer.body["data"] == {"status": 201, "headers": {}, "data": "pong"}
+    elif sent["method"] == methods.FILE_SIGN:
+        assert set(answer.body["data"]) == SIGNED
+    elif sent["method"] == methods.FILE_INFO:
+        assert answer.body["data"] == []
     else:
-        unknown = "FunctionNotFound" if sent["method"] == INVOKE else "ServiceNotAvailable"
-        assert answer.code == unknown
+        assert answer.code == UNSERVED[sent["method"]]
     assert answer.body["requestId"] == answer.headers["request-id"]
     assert "error" not in answer.body or answer.body["error"] is not None
 
@@ -272,8 +293,9 @@ async def test_compressed_bodies_that_are_refused(stand: SdkStand, name: str) ->
         ({"method": ["x"]}, "InvalidMethod.Format"),
         ({"method": "no.such.method"}, "InvalidMethod.NotFound"),
         ({"method": "x" * 50_000}, "InvalidMethod.NotFound"),
-        ({"method": methods.AUTHORIZE}, "ServiceNotAvailable"),
-        ({"method": methods.HTTP_REQUEST}, "ServiceNotAvailable"),
+        ({"method": methods.AUTHORIZE}, "InvalidMethod.NotFound"),
+        ({"method": methods.HTTP_REQUEST}, "InvalidParameter.url"),
+        ({"method": "inner.method.billing.report"}, "ServiceNotAvailable"),
         ({"method": "serverless.redis.cli"}, "ServiceNotAvailable"),
         ({"params": None}, "InvalidParameter.functionTarget"),
         ({"params": 5}, "InvalidParams.Format"),

@@ -10,6 +10,7 @@ import json
 import pytest
 
 from runtime.documents.rules import PRESETS
+from runtime.files.rules import DEFAULT_FILE_RULES
 from runtime.messages import PolicyName
 from tests.unit.management_support import SPACE_ID, Bench
 from tests.unit.signed_requests import Caller
@@ -131,7 +132,7 @@ async def test_the_document_of_the_guide_goes_in_and_out(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("parameters", "code"),
     [
-        ({"ServiceName": "file", "Policy": "{}"}, "ServiceNotAvailable"),
+        ({"ServiceName": "file", "Policy": "{}"}, "InvalidParameter.Policy"),
         ({"ServiceName": "cache"}, "InvalidParameter.ServiceName"),
         ({"ServiceName": ""}, "MissingServiceName"),
         ({"CollectionName": "users"}, "MissingPolicyName"),
@@ -156,9 +157,20 @@ async def test_a_policy_that_is_wrong(
     assert await bench.database_policies.policies(SPACE_ID) == {}
 
 
-async def test_rules_of_files_are_not_there_yet(call: Caller) -> None:
-    done = await call("DescribeServicePolicy", SpaceId=SPACE_ID, ServiceName="file")
-    assert (done.status, done.code) == (400, "ServiceNotAvailable")
+async def test_rules_of_files_are_one_document(call: Caller, bench: Bench) -> None:
+    files = {**SPACE, "ServiceName": "file"}
+    done = await call("DescribeServicePolicy", **files)
+    assert (done.status, done.body["Policy"]) == (200, DEFAULT_FILE_RULES)
+    document = '{"file": {"/\\\\.png$/": {"*": true}, "*": {".write": false}}}'
+    done = await call("UpdateServicePolicy", **files, PolicyName="EXTENDED", Policy=document)
+    assert (done.status, done.body["Policy"]) == (200, document)
+    assert await bench.file_policies.rules(SPACE_ID) == document
+    assert await bench.database_policies.policies(SPACE_ID) == {}
+    done = await call("UpdateServicePolicy", **files, Policy='{"file": {"/(?=a)/": {}}}')
+    assert (done.status, done.code) == (400, "InvalidParameter.Policy")
+    done = await call("UpdateServicePolicy", **files)
+    assert (done.status, done.code) == (400, "MissingPolicy")
+    assert await bench.file_policies.rules(SPACE_ID) == document
 
 
 async def test_pages_out_and_in(call: Caller, bench: Bench) -> None:

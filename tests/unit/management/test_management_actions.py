@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from runtime.gateway.management.parameters import Parameters
 from runtime.gateway.management.registry import ACTIONS
 from runtime.settings import Settings
+from tests.harness.payments import new_key, private_pem
 from tests.unit.management_support import SPACE_ID, Bench
 from tests.unit.signed_requests import Caller
 
@@ -59,6 +60,19 @@ async def test_what_needs_a_space_says_so(call: Caller, bench: Bench) -> None:
         "OriginCollection": "users",
         "NewCollection": "others",
         "Lines": "{}",
+        "Domain": "shop.example",
+        "DomainId": "1",
+        "AppId": "2021000000000001",
+        "AppSecret": "s" * 32,
+        "AppAuthToken": "t",
+        "IsvAppId": "2021000000000002",
+        "PrivateKey": private_pem(new_key()),
+        "UserId": "0" * 24,
+        "Id": "00000000-0000-4000-8000-000000000000",
+        "FileId": "00000000-0000-4000-8000-000000000000",
+        "Filename": "a.txt",
+        "ContentType": "text/plain",
+        "Size": "1",
     }
     for action in sorted(set(ACTIONS) - without):
         missing = await call(action, **needed)

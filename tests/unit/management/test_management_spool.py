@@ -1,7 +1,9 @@
 """Receiving an upload: bodies that stop, break off or never end leave no file."""
 
 import asyncio
+import errno
 import hashlib
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +12,12 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from runtime.errors import CallerError, UnavailableError
+from runtime.errors import CallerError, StorageFullError, UnavailableError
 from runtime.gateway import spool
 from runtime.gateway.bodies import BodyTooLargeError
-from runtime.gateway.spool import SpoolLimits, spooled
+from runtime.gateway.spool import BodyChunks, Digest, SpoolLimits, spooled
 
-LIMITS = SpoolLimits(max_bytes=100, idle_s=10, total_s=10)
+LIMITS = SpoolLimits(max_bytes=100, total_s=10)
 
 
 @dataclass
@@ -26,7 +28,6 @@ class Body:
 @dataclass
 class FakeRequest:
     content: Body
-    content_length: int | None = None
 
 
 def request_with(readany: Callable[[], Awaitable[bytes]]) -> web.Request:
@@ -46,21 +47,35 @@ def left_in(directory: Path) -> list[bytes]:
     return [path.read_bytes() for path in directory.iterdir()]
 
 
+@pytest.mark.parametrize("digest", ["sha256", "md5"])
 async def test_the_file_is_whole_while_it_is_there_and_gone_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: Digest
 ) -> None:
     monkeypatch.setattr(spool, "_WRITE_BYTES", 4)  # several writes
     request = request_of(b"abc", b"def", b"g" * 94)
-    async with spooled(request, directory=tmp_path, limits=LIMITS) as package:
+    async with spooled(
+        BodyChunks(request, idle_s=10), directory=tmp_path, limits=LIMITS, digest=digest
+    ) as received:
         content = b"abcdef" + b"g" * 94
         assert left_in(tmp_path) == [content]
-        assert package.digest == hashlib.sha256(content).hexdigest()
-        assert package.size_bytes == 100
+        assert received.digest == hashlib.new(digest, content).hexdigest()
+        assert received.size_bytes == 100
     assert left_in(tmp_path) == []
 
 
-async def receive(request: web.Request, directory: Path, limits: SpoolLimits) -> None:
-    async with spooled(request, directory=directory, limits=limits):
+async def test_the_file_may_be_taken_away(tmp_path: Path) -> None:
+    chunks = BodyChunks(request_of(b"abc"), idle_s=10)
+    async with spooled(chunks, directory=tmp_path, limits=LIMITS, digest="md5") as received:
+        received.path.replace(tmp_path / "elsewhere")
+    assert left_in(tmp_path) == [b"abc"]
+
+
+async def receive(
+    request: web.Request, directory: Path, limits: SpoolLimits, idle_s: float = 10
+) -> None:
+    async with spooled(
+        BodyChunks(request, idle_s=idle_s), directory=directory, limits=limits, digest="sha256"
+    ):
         pytest.fail("the body was not to be taken")
 
 
@@ -85,9 +100,8 @@ async def test_a_body_that_stops(tmp_path: Path) -> None:
         await asyncio.Event().wait()
         return b""
 
-    limits = SpoolLimits(max_bytes=100, idle_s=0.01, total_s=10)
     with pytest.raises(CallerError, match="no byte") as caught:
-        await receive(request_with(readany), tmp_path, limits)
+        await receive(request_with(readany), tmp_path, LIMITS, idle_s=0.01)
     assert caught.value.code == "RequestTimeout"
     assert left_in(tmp_path) == []
 
@@ -97,7 +111,7 @@ async def test_a_body_that_trickles_for_ever(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         return b"x"
 
-    limits = SpoolLimits(max_bytes=10**9, idle_s=10, total_s=0.05)
+    limits = SpoolLimits(max_bytes=10**9, total_s=0.05)
     with pytest.raises(CallerError, match="did not end") as caught:
         await receive(request_with(readany), tmp_path, limits)
     assert caught.value.code == "RequestTimeout"
@@ -123,3 +137,13 @@ async def test_a_cancelled_upload(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_written_is_our_fault(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError):
         await receive(request_of(b"x"), tmp_path / "missing", LIMITS)
+
+
+async def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FullDisk(io.BytesIO):
+        def writelines(self, lines: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda *_: FullDisk())
+    with pytest.raises(StorageFullError):
+        await receive(request_of(b"x"), tmp_path, LIMITS)

@@ -1,0 +1,1 @@
+"""Parts of `file_records_mongodb`."""

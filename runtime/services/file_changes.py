@@ -1,0 +1,157 @@
+"""The two changes of a file's record: an upload becomes the file, and the file goes.
+
+Each is one compare-and-set, seen by everybody at once; what remains (old bytes, uploads that were used) is
+removed afterwards and by the sweeper (`file_remains` says why no bytes are lost or missing). Order of reads:
+the record first, then the uploads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from runtime.errors import ConflictError, InvalidParameterError, OursError
+from runtime.files.refusals import param_invalid
+from runtime.messages import Blob, FileRecord, Upload
+from runtime.ports import Clock, FileRecords
+from runtime.services.file_entries import first_there
+from runtime.services.file_headers import UNKNOWN_TYPE
+from runtime.services.file_remains import CHANGES_MAX, FileRemains, changes_too_often, knows
+from runtime.services.file_spaces import FileCaller
+
+_log = structlog.get_logger(__name__)
+
+_UPLOADS_MAX = 100
+"""Uploads of one file that one report replaces. Fewer than a record may have stale keys."""
+
+
+class FileChanges:
+    """See the module."""
+
+    def __init__(self, *, records: FileRecords, remains: FileRemains, clock: Clock) -> None:
+        self._records = records
+        self._remains = remains
+        self._clock = clock
+
+    async def report(
+        self, caller: FileCaller, file_id: str, content_type: str | None = None
+    ) -> FileRecord:
+        """The newest stored upload of this file (for an app: of its user) becomes the file; older ones are
+        dropped. Nothing stored, but the file is there: nothing to do, so that a repetition succeeds.
+
+        The write rule is asked again: file and rules may have changed since the upload was signed.
+        `content_type` counts when the upload had none that says anything. Raises InvalidParameterError
+        (`ParamInvalid`: unknown or expired id), FileDeniedError, UnavailableError."""
+        for _ in range(CHANGES_MAX):
+            record = await self._records.read(caller.space.space_id, file_id)
+            uploads = await self._uploads(caller, file_id, record)
+            if not uploads:
+                if record is None or record.blob is None:
+                    raise _nothing_to_report(file_id)
+                return record
+            caller.check_write(uploads[0].path, owner_of(record, caller.user_id))
+            changed = await self._reported(record, uploads, content_type)
+            try:
+                changed = await self._records.put(
+                    changed, expected_version=None if record is None else record.version
+                )
+            except ConflictError:
+                continue
+            await self._tidy(changed, uploads)
+            return changed
+        raise changes_too_often(file_id)
+
+    async def delete(self, caller: FileCaller, file_ids: Sequence[str]) -> FileRecord:
+        """Delete the first of these files that is there; returns what it was.
+
+        Raises InvalidParameterError (`ParamInvalid`: there is none), FileDeniedError, UnavailableError."""
+        for _ in range(CHANGES_MAX):
+            found = await self._records.read_many(caller.space.space_id, file_ids)
+            record = first_there(found, file_ids)
+            if record is None or record.blob is None:
+                raise param_invalid("id", "there is no such file")
+            caller.check_write(record.path, record.owner_id)
+            changed = await self._remains.with_stale(record, (record.blob.key,))
+            changed = replace(changed, blob=None, modified_ms=self._clock.now_ms())
+            try:
+                changed = await self._records.put(changed, expected_version=record.version)
+            except ConflictError:
+                continue
+            await self._remains.finish(changed)
+            return record
+        raise changes_too_often(file_ids[0])
+
+    async def _uploads(
+        self, caller: FileCaller, file_id: str, record: FileRecord | None
+    ) -> Sequence[Upload]:
+        """Newest first. Those whose bytes the record knows were reported already: by somebody who has not yet
+        got to saying so, or died before."""
+        if not caller.trusted and caller.user_id is None:
+            return ()
+        uploads = await self._records.stored_uploads(
+            caller.space.space_id,
+            file_id,
+            now_ms=self._clock.now_ms(),
+            owner_id=None if caller.trusted else caller.user_id,
+            limit=_UPLOADS_MAX,
+        )
+        return [each for each in uploads if record is None or not knows(record, each.blob_key)]
+
+    async def _reported(
+        self, record: FileRecord | None, uploads: Sequence[Upload], content_type: str | None
+    ) -> FileRecord:
+        """The record with the first upload's bytes; to be put."""
+        newest, *dropped = uploads
+        now_ms = self._clock.now_ms()
+        stale = [each.blob_key for each in dropped]
+        if record is None:
+            base = _new(newest, now_ms)
+        elif record.blob is None:
+            base = replace(_new(newest, now_ms), stale=record.stale)
+        else:
+            base = record
+            stale.append(record.blob.key)
+        changed = await self._remains.with_stale(base, tuple(stale))
+        return replace(changed, blob=_typed(newest.blob, content_type), modified_ms=now_ms)
+
+    async def _tidy(self, record: FileRecord, uploads: Sequence[Upload]) -> None:
+        """The change stands: what fails from here on is the sweeper's."""
+        try:
+            for upload in uploads:
+                await self._records.spend_upload(upload.upload_id)
+        except OursError as error:
+            _log.warning("upload_left_to_sweep", file=record.file_id, error=error.message)
+        await self._remains.finish(record)
+
+
+def _new(upload: Upload, now_ms: int) -> FileRecord:
+    return FileRecord(
+        space_id=upload.space_id,
+        file_id=upload.file_id,
+        path=upload.path,
+        owner_id=upload.owner_id,
+        blob=None,
+        created_ms=now_ms,
+        modified_ms=now_ms,
+    )
+
+
+def owner_of(record: FileRecord | None, maker: str | None) -> str | None:
+    """Whose a file is: of one that is not there, whoever makes it."""
+    return maker if record is None or record.blob is None else record.owner_id
+
+
+def _typed(blob: Blob | None, content_type: str | None) -> Blob:
+    assert blob is not None  # the upload is `stored`
+    if content_type is None or blob.content_type != UNKNOWN_TYPE:
+        return blob
+    return replace(blob, content_type=content_type)
+
+
+def _nothing_to_report(file_id: str) -> InvalidParameterError:
+    return param_invalid(
+        "id",
+        f"nothing was uploaded for file {file_id[:64]!r}, or too long ago; ask for an upload again",
+    )

@@ -1,0 +1,64 @@
+"""What file calls need to know of a space, and who calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.errors import NotFoundError
+from runtime.files.refusals import FileDeniedError
+from runtime.files.rules import FileOperation, FileRules
+from runtime.messages import SpaceStatus
+
+
+class FileSpace(Protocol):
+    """`SpaceView`, as far as files go."""
+
+    @property
+    def space_id(self) -> str:
+        """Its id."""
+
+    @property
+    def status(self) -> SpaceStatus:
+        """Whether it serves."""
+
+    @property
+    def file_rules(self) -> FileRules:
+        """Who may read and write which files."""
+
+
+class FileSpaces(Protocol):
+    """`SpaceDirectory`, as far as files go."""
+
+    async def get(self, space_id: str) -> FileSpace:
+        """Raises NotFoundError (InvalidSpaceId.NotFound) or UnavailableError."""
+
+
+def require_running(space: FileSpace) -> None:
+    """Raises NotFoundError when the space was paused."""
+    if space.status is not SpaceStatus.RUNNING:
+        raise NotFoundError(
+            "InvalidSpace.NotInService",
+            f"space {space.space_id} is paused; its owner can resume it (yunhan space resume)",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FileCaller:
+    """Who asks. `user_id`: the end user, if there is one. `trusted`: a backend, a function or the management
+    side, whom no rule restricts (spec: server protocol §5)."""
+
+    space: FileSpace
+    user_id: str | None
+    trusted: bool
+
+    def may(self, path: str, operation: FileOperation, owner_id: str | None) -> bool:
+        """Whether it may do that with a file of this owner."""
+        return self.trusted or self.space.file_rules.may(
+            path, operation, user_id=self.user_id, owner_id=owner_id
+        )
+
+    def check_write(self, path: str, owner_id: str | None) -> None:
+        """Raises FileDeniedError."""
+        if not self.may(path, FileOperation.WRITE, owner_id):
+            raise FileDeniedError(path, "write")

@@ -1,0 +1,93 @@
+"""Which commands functions may send to Redis, and which of their arguments are keys. Pure.
+
+Every key gets the space's prefix, so a command whose keys cannot be told apart, which takes patterns of keys
+(KEYS, SORT), answers with keys (RANDOMKEY, LMPOP), waits (BLPOP), runs code, or concerns the connection or
+the server is not among them. All connections are shared: there are no transactions and no subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+
+class Keys(Enum):
+    """Which arguments are keys."""
+
+    NONE = auto()
+    FIRST = auto()
+    FIRST_TWO = auto()
+    ALL = auto()
+    EVERY_SECOND = auto()
+    """The first, the third, ..."""
+    FIRST_AND_COUNTED = auto()
+    """A destination, a number, and so many keys."""
+
+
+class Bounded(Enum):
+    """What the second argument says: a number that may be too large for an answer or for memory."""
+
+    COUNT = auto()
+    """Items that come back; negative ones come so often, too."""
+    BYTE = auto()
+    """A place in a text, which grows to it."""
+    BIT = auto()
+
+
+_BY_KEYS = {
+    Keys.NONE: "PING",
+    Keys.FIRST: (
+        "APPEND BITCOUNT DECR DECRBY EXPIRE EXPIREAT EXPIRETIME GET GETBIT GETDEL GETEX GETRANGE GETSET INCR"
+        " INCRBY INCRBYFLOAT PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PSETEX PTTL SET SETBIT SETEX SETNX"
+        " SETRANGE STRLEN TTL TYPE"
+        " HDEL HEXISTS HGET HGETALL HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET HMSET HRANDFIELD HSCAN HSET HSETNX"
+        " HSTRLEN HVALS"
+        " LINDEX LINSERT LLEN LPOP LPOS LPUSH LPUSHX LRANGE LREM LSET LTRIM RPOP RPUSH RPUSHX"
+        " SADD SCARD SISMEMBER SMEMBERS SMISMEMBER SPOP SRANDMEMBER SREM SSCAN"
+        " ZADD ZCARD ZCOUNT ZINCRBY ZLEXCOUNT ZMSCORE ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE ZRANGEBYLEX"
+        " ZRANGEBYSCORE ZRANK ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE ZREVRANGE ZREVRANGEBYLEX"
+        " ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE"
+        " PFADD"
+    ),
+    Keys.FIRST_TWO: "LMOVE RENAME RENAMENX RPOPLPUSH SMOVE ZRANGESTORE",
+    Keys.ALL: (
+        "DEL EXISTS MGET PFCOUNT PFMERGE SDIFF SDIFFSTORE SINTER SINTERSTORE SUNION SUNIONSTORE TOUCH UNLINK"
+    ),
+    Keys.EVERY_SECOND: "MSET MSETNX",
+    Keys.FIRST_AND_COUNTED: "ZDIFFSTORE ZINTERSTORE ZUNIONSTORE",
+}
+
+COMMANDS = {name: keys for keys, names in _BY_KEYS.items() for name in names.split()}
+"""By name in capitals."""
+
+SECOND = {
+    **dict.fromkeys(
+        ("HRANDFIELD", "LPOP", "RPOP", "SPOP", "SRANDMEMBER", "ZPOPMAX", "ZPOPMIN", "ZRANDMEMBER"),
+        Bounded.COUNT,
+    ),
+    "SETRANGE": Bounded.BYTE,
+    "SETBIT": Bounded.BIT,
+}
+"""Commands with a number that is bounded."""
+
+WITHOUT_MATCH = frozenset({"HSCAN", "SSCAN", "ZSCAN"})
+"""Their patterns can keep Redis busy without end."""
+
+
+def key_places(keys: Keys, arguments: Sequence[bytes]) -> range | list[int]:
+    """Indexes into the arguments behind the name. Raises ValueError when they cannot be told."""
+    count = len(arguments)
+    match keys:
+        case Keys.NONE:
+            return range(0)
+        case Keys.FIRST:
+            return range(min(1, count))
+        case Keys.FIRST_TWO:
+            return range(min(2, count))
+        case Keys.ALL:
+            return range(count)
+        case Keys.EVERY_SECOND:
+            return range(0, count, 2)
+    number = arguments[1] if count > 1 else b""
+    if not number.isdigit() or not 1 <= int(number[:9]) <= count - 2:
+        raise ValueError("the second argument must be the number of keys that follow it")
+    return [0, *range(2, 2 + int(number[:9]))]

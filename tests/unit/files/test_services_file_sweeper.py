@@ -1,0 +1,152 @@
+"""What crashes and forgetful clients leave, and when it goes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from runtime.errors import UnavailableError
+from runtime.services.file_sweeper import FilesSwept, FileSweeper
+from tests.harness.file_stage import GRACE_S, TTL_S, FileStage
+
+
+@pytest.fixture
+def stage() -> FileStage:
+    return FileStage()
+
+
+async def test_nothing_to_do(stage: FileStage) -> None:
+    assert await stage.sweeper.sweep() == FilesSwept()
+
+
+async def test_an_upload_goes_a_grace_after_its_time_and_its_bytes_later(
+    stage: FileStage,
+) -> None:
+    await stage.post(await stage.form(stage.user()), b"orphan")
+    stage.clock.advance(2 * TTL_S + GRACE_S)
+    assert not (await stage.sweeper.sweep()).done
+    stage.clock.advance(1)
+    assert (await stage.sweeper.sweep()).condemned == 1
+    assert len(stage.bytes.blobs) == 1  # whoever still puts them is given time
+    stage.clock.advance(GRACE_S + 1)
+    assert (await stage.sweeper.sweep()).finished == 1
+    assert not stage.bytes.blobs
+    stage.clock.advance(GRACE_S + 1)
+    assert (await stage.sweeper.sweep()).removed == 1
+    stage.check_agreement()
+
+
+async def test_a_used_upload_is_forgotten_and_the_file_stays(stage: FileStage) -> None:
+    file_id = await stage.upload(stage.user(), "a.png", b"1")
+    stage.clock.advance(2 * TTL_S + GRACE_S + 1)
+    swept = await stage.sweeper.sweep()
+    assert (swept.forgotten, swept.done) == (1, 1)
+    assert await stage.content(file_id) == b"1"
+
+
+async def test_a_sweep_does_a_batch_and_says_whether_there_may_be_more() -> None:
+    stage = FileStage(batch_max=2)
+    for _ in range(3):
+        await stage.post(await stage.form(stage.user()), b"orphan")
+    stage.clock.advance(2 * TTL_S + GRACE_S + 1)
+    first, second = await stage.sweeper.sweep(), await stage.sweeper.sweep()
+    assert (first.condemned, first.full, second.condemned, second.full) == (2, True, 1, False)
+
+
+async def test_a_store_that_does_not_answer_stops_no_other_file(stage: FileStage) -> None:
+    for name in ("a", "b"):
+        await stage.post(await stage.form(stage.user(), f"{name}.png"), b"orphan")
+    bad = next(iter(stage.bytes.blobs))
+    delete = stage.bytes.delete
+
+    async def fails(key: str) -> None:
+        if key == bad:
+            raise UnavailableError("the store does not answer")
+        await delete(key)
+
+    stage.bytes.delete = fails  # type: ignore[method-assign]
+    await stage.sweep_all()
+    assert list(stage.bytes.blobs) == [bad]
+    stage.bytes.delete = delete  # type: ignore[method-assign]
+    await stage.sweep_all()
+    stage.check_agreement()
+
+
+async def test_a_bug_with_one_upload_leaves_the_others_their_end(stage: FileStage) -> None:
+    for name in ("a", "b"):
+        await stage.post(await stage.form(stage.user(), f"{name}.png"), b"orphan")
+    stage.clock.advance(2 * TTL_S + GRACE_S + 1)
+    condemn = stage.remains.condemn
+    seen: list[object] = []
+
+    async def wrong(upload: object) -> bool:
+        seen.append(upload)
+        if len(seen) == 1:
+            raise ValueError("a bug")
+        return await condemn(upload)  # type: ignore[arg-type]
+
+    stage.remains.condemn = wrong  # type: ignore[method-assign]
+    swept = await stage.sweeper.sweep()
+    assert (swept.failed, swept.condemned) == (1, 1)
+
+
+async def test_a_slow_store_takes_no_longer_than_the_time_between_two_sweeps(
+    stage: FileStage,
+) -> None:
+    for name in ("a", "b", "c"):
+        await stage.post(await stage.form(stage.user(), f"{name}.png"), b"orphan")
+    stage.clock.advance(2 * TTL_S + GRACE_S + 1)
+    condemn = stage.remains.condemn
+
+    async def slow(upload: object) -> bool:
+        stage.clock.advance(61)
+        return await condemn(upload)  # type: ignore[arg-type]
+
+    stage.remains.condemn = slow  # type: ignore[method-assign]
+    assert (await stage.sweeper.sweep()).condemned == 1
+
+
+async def test_it_goes_on_after_records_that_do_not_answer_and_ends_when_cancelled(
+    stage: FileStage,
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            raise asyncio.CancelledError
+
+    async def fails(**_options: object) -> None:
+        raise UnavailableError("no answer")
+
+    stage.records.unfinished = fails  # type: ignore[method-assign, assignment]
+    sweeper = FileSweeper(
+        records=stage.records,
+        remains=stage.remains,
+        clock=stage.clock,
+        limits=stage.sweeper._limits,
+        sleep=sleep,
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await sweeper.run()
+    assert waits == [60.0] * 4
+
+
+async def test_a_running_sweeper_takes_all_batches() -> None:
+    stage = FileStage(batch_max=2)
+    for _ in range(7):
+        await stage.post(await stage.form(stage.user()), b"orphan")
+    stage.clock.advance(2 * TTL_S + GRACE_S + 1)
+    turns = 0
+
+    async def sleep(_seconds: float) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 2:
+            raise asyncio.CancelledError
+
+    stage.sweeper._sleep = sleep
+    with pytest.raises(asyncio.CancelledError):
+        await stage.sweeper.run()
+    assert not stage.records._uploads
