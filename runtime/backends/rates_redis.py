@@ -75,6 +75,10 @@ class RatesRedis(RateStore):
             None if self._away_until is None else "Redis does not answer; each gateway counts alone"
         )
 
+    async def tell_problem(self) -> str | None:
+        """`problem`, for a health check: it asks nobody."""
+        return self.problem
+
     async def hit(self, key: str, rule: RateRule) -> float:
         if self._away_until is not None:
             now = self._clock.monotonic()

@@ -17,6 +17,7 @@ from runtime.cli.connection import access_of, find_connection, find_key
 from runtime.cli.doctor_addresses import CONNECT_TIMEOUT_S, check_address, check_https_address
 from runtime.cli.doctor_findings import Finding, State
 from runtime.cli.doctor_queue import check_queue
+from runtime.cli.doctor_redis import check_redis
 from runtime.cli.doctor_rungs import check_machine, check_rung
 from runtime.cli.doctor_triggers import check_local_ca, check_trigger_domain, check_trigger_names
 from runtime.cli.doctor_worker import check_worker
@@ -43,6 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         check_bootstrap,
         check_documents,
         check_queue,
+        check_redis,
         check_data_dir,
         check_master_key,
         check_machine,

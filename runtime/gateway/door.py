@@ -15,6 +15,11 @@ class Door:
         self._visitors = visitors
         self._rates = rates
 
+    @property
+    def refused(self) -> int:
+        """Requests of addresses that are not served, since the start."""
+        return self._visitors.refused
+
     async def let_in(self, request: web.Request) -> None:
         """A client: its address is served, and asks not too often. Raises AddressRefusedError,
         TooManyRequestsError."""

@@ -21,8 +21,8 @@ from runtime.gateway.request_id import request_id_of
 from runtime.ports import Clock
 from runtime.services import envelope
 from runtime.services.directory import SpaceDirectory, SpaceView
-from runtime.services.invoke import require_running
 from runtime.services.sdk_errors import told_to_strangers
+from runtime.services.space_status import require_running
 from sandbox.json_text import parse_json
 
 _log = structlog.get_logger(__name__)

@@ -14,7 +14,8 @@ from runtime.files.paths import check_path, file_id_of
 from runtime.files.signed_urls import UrlSigner, is_signed
 from runtime.messages import Blob, FileRecord
 from runtime.ports import Clock, FileRecords, FileStore
-from runtime.services.file_spaces import FileSpaces, require_running
+from runtime.services.file_spaces import FileSpaces
+from runtime.services.space_status import require_running
 
 
 class PrivateFileError(CallerError):

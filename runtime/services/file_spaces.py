@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.errors import NotFoundError
 from runtime.files.refusals import FileDeniedError
 from runtime.files.rules import FileOperation, FileRules
-from runtime.messages import SpaceStatus
+from runtime.services.space_status import HasStatus
 
 
-class FileSpace(Protocol):
+class FileSpace(HasStatus, Protocol):
     """`SpaceView`, as far as files go."""
-
-    @property
-    def space_id(self) -> str:
-        """Its id."""
-
-    @property
-    def status(self) -> SpaceStatus:
-        """Whether it serves."""
 
     @property
     def file_rules(self) -> FileRules:
@@ -32,15 +23,6 @@ class FileSpaces(Protocol):
 
     async def get(self, space_id: str) -> FileSpace:
         """Raises NotFoundError (InvalidSpaceId.NotFound) or UnavailableError."""
-
-
-def require_running(space: FileSpace) -> None:
-    """Raises NotFoundError when the space was paused."""
-    if space.status is not SpaceStatus.RUNNING:
-        raise NotFoundError(
-            "InvalidSpace.NotInService",
-            f"space {space.space_id} is paused; its owner can resume it (yunhan space resume)",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ from runtime.files.signed_urls import UrlSigner
 from runtime.messages import Blob, Upload
 from runtime.ports import Clock, FileRecords, FileStore
 from runtime.services.file_headers import checked_headers, checked_meta, checked_type
-from runtime.services.file_spaces import FileSpaces, require_running
+from runtime.services.file_spaces import FileSpaces
+from runtime.services.space_status import require_running
 
 _log = structlog.get_logger(__name__)
 

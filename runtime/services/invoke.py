@@ -14,11 +14,11 @@ from runtime.messages import (
     Outcome,
     Principal,
     Source,
-    SpaceStatus,
 )
 from runtime.ports import Clock, Queue, RecordSink
 from runtime.services.directory import SpaceDirectory, SpaceView
 from runtime.services.egress_rules import rules_of
+from runtime.services.space_status import require_running
 from runtime.services.unstarted import record_unstarted
 from runtime.trigger.paths import TriggerMatch
 from sandbox.api import Fault, OutcomeKind
@@ -207,15 +207,6 @@ class InvokeService:
         if outcome.kind is OutcomeKind.EXPIRED:
             record_unstarted(self._records, job, outcome, self._clock)
         return outcome
-
-
-def require_running(space: SpaceView) -> None:
-    """Raises NotFoundError when the space was paused (its status as in spec: functions (g))."""
-    if space.status is not SpaceStatus.RUNNING:
-        raise NotFoundError(
-            "InvalidSpace.NotInService",
-            f"space {space.space_id} is paused; its owner can resume it (yunhan space resume)",
-        )
 
 
 def _live_code(function: Function) -> Code:

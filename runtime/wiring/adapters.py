@@ -123,6 +123,8 @@ class GatewayAdapters:
 
     platforms: Mapping[Provider, Platform]
     rates: RateStore
+    rates_problem: Callable[[], Awaitable[str | None]] | None
+    """Why gateways count alone now; None: there is nothing that they could share."""
     http: HttpClient
     """For requests of backends by way of `httpProxyClient`."""
 
@@ -211,13 +213,14 @@ async def open_gateway_adapters(
     """Closed with `stack`. Asks nobody yet. Raises OursError."""
     http = PlatformHttp(response_max_bytes=settings.platform_response_max_bytes)
     await stack.enter_async_context(http.open())
-    rates: RateStore = RatesMemory(clock=clock, keys_max=settings.rate_keys_max)
+    alone = RatesMemory(clock=clock, keys_max=settings.rate_keys_max)
+    shared = None
     if settings.redis_url:
         options = RedisOptions.from_settings(settings, timeout_s=settings.redis_rate_timeout_s)
-        rates = RatesRedis(
+        shared = RatesRedis(
             await stack.enter_async_context(RedisConnections.opened(options)),
             prefix=settings.redis_prefix,
-            alone=rates,
+            alone=alone,
             clock=clock,
             timeout_s=settings.redis_rate_timeout_s,
             pause_s=settings.redis_rate_pause_s,
@@ -235,7 +238,8 @@ async def open_gateway_adapters(
                 oapi_url=settings.platform_dingtalk_oapi_url,
             ),
         },
-        rates=rates,
+        rates=shared or alone,
+        rates_problem=shared.tell_problem if shared else None,
         http=AiohttpHttpClient(egress_access(settings)),
     )
 

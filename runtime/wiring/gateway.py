@@ -250,12 +250,20 @@ async def build_gateway(
     stack.callback(connections.abort)
     stack.push_async_callback(runner.cleanup)
     health.watch(
-        beside={"intake": intake.tell_problem} if intake else {},
+        beside={
+            **({"intake": intake.tell_problem} if intake else {}),
+            **({"rates in Redis": adapters.rates_problem} if adapters.rates_problem else {}),
+        },
         gauges=lambda: {
             **timers.gauges(),
             **(intake.gauges() if intake else {}),
             **connections.gauges(),
             "request_bodies_bytes": budget.held,
+            "file_uploads_under_way": file_http.receive.at_once.count,
+            "file_downloads_under_way": file_http.downloads.at_once.count,
+            "clients_refused_total": door.refused,
+            "rates_exceeded_total": rates.refused,
+            "origins_refused_total": origins.refused,
             "trigger_requests_refused_total": triggers.refused,
         },
     )

@@ -15,6 +15,7 @@ from sandbox.api import SandboxError, Spawner
 from sandbox.spawners.bubblewrap import BubblewrapSpawner
 from sandbox.spawners.landlock import LandlockSpawner
 from sandbox.wall_probe import WallReport
+from tests.harness.program import free_port
 from tests.unit.cli_support import KEY_ID, FakeManagement, Shell, free_address, serving
 
 
@@ -363,3 +364,12 @@ def test_a_misspelt_setting_is_a_problem_and_the_rest_is_told(shell: Shell) -> N
 def test_the_text_report_names_the_next_step(shell: Shell) -> None:
     told = shell.run("doctor").stdout
     assert "-> Start it with `yunhan up`" in told
+
+
+def test_a_redis_that_is_not_there(shell: Shell) -> None:
+    assert "redis" in shell.run("doctor").stdout
+    shell.environ["YUNHAN_REDIS_URL"] = f"redis://u:secret@127.0.0.1:{free_port()}/0"
+    told = shell.run("doctor").stdout
+    assert "takes no connection" in told
+    assert "Start Redis, or correct YUNHAN_REDIS_URL" in told
+    assert "secret" not in told

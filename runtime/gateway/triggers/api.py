@@ -26,7 +26,8 @@ from runtime.messages import HttpTriggerConfig
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.async_terms import read_key
 from runtime.services.directory import SpaceDirectory, SpaceView
-from runtime.services.invoke import InvokeService, require_running
+from runtime.services.invoke import InvokeService
+from runtime.services.space_status import require_running
 from runtime.tls.contexts import requested_name
 from runtime.trigger import refusals
 from runtime.trigger.addresses import (
