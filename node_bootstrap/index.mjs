@@ -63,13 +63,12 @@ const channel = await Channel.open(path, (header, payload) => {
 const egress = await egressModule;
 egress?.installEgress(egressPath);
 
-const httpclient = makeHttpclient();
 calls = new Calls(channel, scope);
 runner = new Runner(
   channel,
   scope,
   calls,
-  (header) => new Contexts(scope, calls, header, httpclient),
+  (header) => new Contexts(scope, calls, header, makeHttpclient(header.files)),
 );
 installProcessHandlers(channel, scope, runner);
 

@@ -32,6 +32,7 @@ from runtime.ports import Clock
 from sandbox.api import (
     Binding,
     Ending,
+    FileHosts,
     InvocationHost,
     Limits,
     Sandbox,
@@ -105,12 +106,14 @@ class SandboxPool:
         prewarm: int,
         prewarm_memory_mb: int,
         idle_s: float,
+        file_hosts: FileHosts | None = None,
     ) -> None:
         self._spawner = spawner
         self._code = code
         self._environments = environments
         self._clock = clock
         self._limits = limits
+        self._file_hosts = file_hosts
         self._max = max_sandboxes
         self._state = PoolState(
             max_sandboxes=max_sandboxes,
@@ -233,6 +236,7 @@ class SandboxPool:
                     code_dir=code_dir,
                     env=self._environments.open(job),
                     egress=job.egress,
+                    files=self._file_hosts,
                 ),
                 request_id=job.request_id,
                 host=host,

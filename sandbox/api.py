@@ -180,11 +180,21 @@ INHERITED = EgressRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileHosts:
+    """Where files are: as their addresses say, and where a sandbox of this worker reaches them. URLs without
+    a slash at the end. Below both are the same paths."""
+
+    public: str
+    internal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """What a sandbox belongs to from now on. `code_dir` is absolute, unpacked and read-only.
 
     `env` are the function's own environment variables; they become `process.env` before its code loads.
-    `egress` holds on rungs that have a gate, from the loading of its code on.
+    `egress` holds on rungs that have a gate, from the loading of its code on. `files` is None where public
+    addresses of files need no other way.
     """
 
     space_id: str
@@ -193,6 +203,7 @@ class Binding:
     code_dir: Path
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     egress: EgressRules = INHERITED
+    files: FileHosts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

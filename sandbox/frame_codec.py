@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from sandbox.api import Fault, Limits, OutcomeKind, Usage, WechatUser
+from sandbox.api import Fault, FileHosts, Limits, OutcomeKind, Usage, WechatUser
 from sandbox.frames import (
     Bind,
     Bound,
@@ -116,7 +116,12 @@ def _decode_bind(header: Mapping[str, Any], payload: bytes) -> Bind:
         code_dir=_text(header, "codeDir"),
         limits=Limits(**{ours: _integer(limits, wire) for wire, ours in _WIRE_LIMITS.items()}),
         env=_environment(payload) if payload else {},
+        files=None if header.get("files") is None else _file_hosts(_object(header, "files")),
     )
+
+
+def _file_hosts(files: Mapping[str, Any]) -> FileHosts:
+    return FileHosts(public=_text(files, "public"), internal=_text(files, "internal"))
 
 
 def _environment(payload: bytes) -> dict[str, str]:
@@ -131,7 +136,7 @@ def _environment(payload: bytes) -> dict[str, str]:
 
 
 def _encode_bind(frame: Bind) -> tuple[dict[str, Any], bytes]:
-    return {
+    header: dict[str, Any] = {
         "t": "bind",
         "id": frame.id,
         "space": frame.space,
@@ -139,7 +144,10 @@ def _encode_bind(frame: Bind) -> tuple[dict[str, Any], bytes]:
         "deployment": frame.deployment,
         "codeDir": frame.code_dir,
         "limits": {wire: getattr(frame.limits, ours) for wire, ours in _WIRE_LIMITS.items()},
-    }, dump_json(dict(frame.env)) if frame.env else b""
+    }
+    if frame.files is not None:
+        header["files"] = {"public": frame.files.public, "internal": frame.files.internal}
+    return header, dump_json(dict(frame.env)) if frame.env else b""
 
 
 def _decode_invoke(header: Mapping[str, Any], payload: bytes) -> Invoke:

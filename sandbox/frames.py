@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sandbox.api import Fault, Limits, OutcomeKind, Usage, WechatUser
+from sandbox.api import Fault, FileHosts, Limits, OutcomeKind, Usage, WechatUser
 
 PROTOCOL_VERSION = 1
 
@@ -32,7 +32,7 @@ class FrameError(Exception):
 class Bind:
     """The sandbox belongs to this deployment from now on. Only sizes and counts of `limits` travel.
 
-    `env` are the function's environment variables."""
+    `env` are the function's environment variables, `files` where `ctx.httpclient` finds files."""
 
     id: str
     space: str
@@ -41,6 +41,7 @@ class Bind:
     code_dir: str
     limits: Limits
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: FileHosts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,7 @@ class NodeSandbox(Sandbox):
             code_dir=code_dir,
             limits=limits,
             env=binding.env,
+            files=binding.files,
         )
         attempt = Attempt(request_id, host, limits, limit_s=limits.load_timeout_s, is_bind=True)
         ending = await self._carry_out(attempt, frame)

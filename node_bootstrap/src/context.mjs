@@ -55,7 +55,9 @@ export class Contexts {
     context.CLIENTIP = env.MP_CLIENT_IP;
     context.CLIENTUA = env.MP_USER_AGENT;
     const event = triggerPath === undefined ? args : withRemainder(args, triggerPath);
-    return [user === undefined ? event : withUser(event, user), context];
+    if (user !== undefined) withUser(event, user);
+    else if (isStranger(env)) withoutIdentity(event);
+    return [event, context];
   }
 
   /**
@@ -82,12 +84,17 @@ export const eventFacts = (header) => ({
 const own = (header, name, type) =>
   ObjectHasOwn(header, name) && typeof header[name] === type ? header[name] : undefined;
 
+/** Whether the caller is no backend: what such a one says of who it is is not believed. */
+const isStranger = (env) => env.MP_SOURCE === 'client' || env.MP_SOURCE === 'function';
+
+const isPlain = (value) => typeof value === 'object' && value !== null && !ArrayIsArray(value);
+
 /**
  * Events that are objects tell who calls, whatever the caller has put there; others cannot. It is
  * the function's own object: it came from JSON for this invocation alone.
  */
 function withUser(event, { openId, appId }) {
-  if (typeof event !== 'object' || event === null || ArrayIsArray(event)) return event;
+  if (!isPlain(event)) return;
   const value = { openId, appId };
   ObjectDefineProperty(event, 'userInfo', {
     __proto__: null,
@@ -96,7 +103,16 @@ function withUser(event, { openId, appId }) {
     enumerable: true,
     configurable: true,
   });
-  return event;
+}
+
+/**
+ * Of a caller without an identity at WeChat nothing is left that functions take for one. The rest of
+ * `userInfo` stays: apps send names and pictures in it.
+ */
+function withoutIdentity(event) {
+  if (!isPlain(event) || !ObjectHasOwn(event, 'userInfo') || !isPlain(event.userInfo)) return;
+  delete event.userInfo.openId;
+  delete event.userInfo.appId;
 }
 
 /** The event with the path below the trigger's: `/` for the trigger's own (spec: functions (c)). */

@@ -184,7 +184,7 @@ const SHAPES = {
       return false;
     for (let i = 0; i < LIMITS.length; i += 1)
       if (!isNumber(header.limits[LIMITS[i]])) return false;
-    return true;
+    return header.files === undefined || isFileHosts(header.files);
   },
   invoke: (header) => isText(header.id) && isObject(header.env) && isNumber(header.timeoutMs),
   reply: isAboutCall,
@@ -194,3 +194,4 @@ const SHAPES = {
 const isText = (value) => typeof value === 'string';
 const isNumber = (value) => typeof value === 'number' && value >= 0;
 const isObject = (value) => typeof value === 'object' && value !== null && !ArrayIsArray(value);
+const isFileHosts = (value) => isObject(value) && isText(value.public) && isText(value.internal);

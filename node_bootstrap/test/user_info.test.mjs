@@ -15,6 +15,21 @@ test('exports.main finds the user of WeChat in its event', async (t) => {
   for (const args of [[1], 'text', 7, null]) assert.deepEqual(await event(args, { user }), args);
 });
 
+test('nobody without an identity at WeChat can claim one', async (t) => {
+  const worker = await sandbox(t, 'forms/main');
+  const userInfo = { openId: 'forged', appId: 'wx1', nickName: '云' };
+  const seen = async (source, args = { userInfo }) =>
+    (await worker.invoke(args, { env: { MP_SOURCE: source } })).value.event;
+  for (const source of ['client', 'function']) {
+    assert.deepEqual(await seen(source), { userInfo: { nickName: '云' } });
+    for (const other of ['text', null, [1], 7]) {
+      assert.deepEqual(await seen(source, { userInfo: other }), { userInfo: other });
+    }
+    assert.deepEqual(await seen(source, [{ userInfo }]), [{ userInfo }]);
+  }
+  assert.deepEqual(await seen('server'), { userInfo });
+});
+
 test('the user is an own member, whatever the caller names __proto__', async (t) => {
   const worker = await sandbox(t, 'forms/main');
   const id = worker.begin(undefined, { id: 'first', user });

@@ -51,7 +51,14 @@ class FileRecordsMemory(FileRecords):
         return self._uploads.get(upload_id)
 
     async def stored_uploads(
-        self, space_id: str, file_id: str, *, now_ms: int, owner_id: str | None = None, limit: int
+        self,
+        space_id: str,
+        file_id: str,
+        *,
+        now_ms: int,
+        owner_id: str | None = None,
+        trusted: bool = False,
+        limit: int,
     ) -> Sequence[Upload]:
         found = [
             each
@@ -60,6 +67,7 @@ class FileRecordsMemory(FileRecords):
             and each.state is UploadState.STORED
             and each.expires_ms > now_ms
             and owner_id in {None, each.owner_id}
+            and (each.trusted or not trusted)
         ]
         found.sort(key=lambda each: (each.stored_ms, each.upload_id), reverse=True)
         return found[: max(0, limit)]
@@ -71,9 +79,15 @@ class FileRecordsMemory(FileRecords):
         )
         return min(found, limit)
 
-    async def expired_uploads(self, *, before_ms: int, limit: int) -> Sequence[Upload]:
-        found = [each for each in self._uploads.values() if each.expires_ms < before_ms]
-        return sorted(found, key=lambda each: each.expires_ms)[: max(0, limit)]
+    async def expired_uploads(
+        self, *, before_ms: int, limit: int, after: Upload | None = None
+    ) -> Sequence[Upload]:
+        found = [
+            each
+            for each in self._uploads.values()
+            if each.expires_ms < before_ms and (after is None or _age(each) > _age(after))
+        ]
+        return sorted(found, key=_age)[: max(0, limit)]
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -119,19 +133,31 @@ class FileRecordsMemory(FileRecords):
         ]
         return sorted(found, key=lambda each: each.path)[: max(0, limit)]
 
-    async def unfinished(self, *, before_ms: int, limit: int) -> Sequence[FileRecord]:
+    async def unfinished(
+        self, *, before_ms: int, limit: int, after: FileRecord | None = None
+    ) -> Sequence[FileRecord]:
         found = [
             each
             for each in self._files.values()
-            if (each.stale or each.blob is None) and each.modified_ms < before_ms
+            if (each.stale or each.blob is None)
+            and each.modified_ms < before_ms
+            and (after is None or _change(each) > _change(after))
         ]
-        return sorted(found, key=lambda each: each.modified_ms)[: max(0, limit)]
+        return sorted(found, key=_change)[: max(0, limit)]
 
     async def delete_space(self, space_id: str) -> None:
         self._files = {key: each for key, each in self._files.items() if key[0] != space_id}
         self._uploads = {
             key: each for key, each in self._uploads.items() if each.space_id != space_id
         }
+
+
+def _age(upload: Upload) -> tuple[int, str]:
+    return upload.expires_ms, upload.upload_id
+
+
+def _change(record: FileRecord) -> tuple[int, str, str]:
+    return record.modified_ms, record.space_id, record.file_id
 
 
 def _changed(record: FileRecord) -> ConflictError:

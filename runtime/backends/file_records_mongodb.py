@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
@@ -42,6 +44,8 @@ _UNFINISHED: Document = {"$gt": 0}
 _RECEIVING = UploadState.RECEIVING.value
 _STORED = UploadState.STORED.value
 _SPENT = UploadState.SPENT.value
+
+T = TypeVar("T")
 
 
 class FileRecordsMongodb(FileRecords):
@@ -113,11 +117,20 @@ class FileRecordsMongodb(FileRecords):
         return upload_from_document(document) if document else None
 
     async def stored_uploads(
-        self, space_id: str, file_id: str, *, now_ms: int, owner_id: str | None = None, limit: int
+        self,
+        space_id: str,
+        file_id: str,
+        *,
+        now_ms: int,
+        owner_id: str | None = None,
+        trusted: bool = False,
+        limit: int,
     ) -> Sequence[Upload]:
         if limit < 1:
             return []
         rest: Document = {"e": {"$gt": now_ms}} | _of(owner_id)
+        if trusted:
+            rest["w"] = True
         stages: list[Document] = [
             {"$match": {"s": space_id, "f": file_id, "st": _STORED}},
             {"$match": rest},
@@ -138,13 +151,18 @@ class FileRecordsMongodb(FileRecords):
                     )
         return count
 
-    async def expired_uploads(self, *, before_ms: int, limit: int) -> Sequence[Upload]:
-        if limit < 1:  # 0 means "no limit" to the driver
-            return []
+    async def expired_uploads(
+        self, *, before_ms: int, limit: int, after: Upload | None = None
+    ) -> Sequence[Upload]:
         with translated("look for expired uploads"):
-            expired = self._uploads.find({"e": {"$lt": before_ms}}).sort("e", ASCENDING)
-            documents = await expired.limit(limit).to_list()
-        return readable(documents, upload_from_document)
+            return await _oldest(
+                self._uploads,
+                upload_from_document,
+                field="e",
+                condition={"$lt": before_ms},
+                after=None if after is None else (after.expires_ms, after.upload_id),
+                limit=limit,
+            )
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -216,13 +234,19 @@ class FileRecordsMongodb(FileRecords):
                         )
         return found
 
-    async def unfinished(self, *, before_ms: int, limit: int) -> Sequence[FileRecord]:
-        if limit < 1:
-            return []
+    async def unfinished(
+        self, *, before_ms: int, limit: int, after: FileRecord | None = None
+    ) -> Sequence[FileRecord]:
+        key = None if after is None else file_key(after.space_id, after.file_id)
         with translated("look for unfinished files"):
-            old = self._files.find({"u": {**_UNFINISHED, "$lt": before_ms}}).sort("u", ASCENDING)
-            documents = await old.limit(limit).to_list()
-        return readable(documents, file_from_document)
+            return await _oldest(
+                self._files,
+                file_from_document,
+                field="u",
+                condition={**_UNFINISHED, "$lt": before_ms},
+                after=None if after is None or key is None else (after.modified_ms, key),
+                limit=limit,
+            )
 
     async def delete_space(self, space_id: str) -> None:
         with translated(f"delete file records of space {space_id}"):
@@ -253,6 +277,32 @@ class FileRecordsMongodb(FileRecords):
             if len(documents) < wanted or len(found) == limit:
                 return found
             window = window.behind(documents[-1]["p"])
+
+
+async def _oldest(
+    collection: AsyncCollection[Document],
+    read: Callable[[Mapping[str, Any]], T],
+    *,
+    field: str,
+    condition: Document,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[T]:
+    """By `field` (a time) and `_id`, behind `after`. Raises the driver's errors."""
+    found: list[T] = []
+    while len(found) < limit:
+        wanted = limit - len(found)
+        stages: list[Document] = [{"$match": {field: condition}}]
+        if after is not None:
+            later = {field: {"$gt": after[0]}}
+            stages.append({"$match": {"$or": [later, {field: after[0], "_id": {"$gt": after[1]}}]}})
+        stages += [{"$sort": {field: ASCENDING, "_id": ASCENDING}}, {"$limit": wanted}]
+        documents = await (await collection.aggregate(stages)).to_list()
+        found += readable(documents, read)
+        if len(documents) < wanted:
+            break
+        after = documents[-1][field], documents[-1]["_id"]
+    return found
 
 
 def _of(owner_id: str | None) -> Document:

@@ -34,7 +34,7 @@ from runtime.backends.files.s3_address import S3Address, parse_s3_address
 from runtime.errors import NotFoundError, StorageFullError, UnavailableError
 from runtime.ports import FileStore
 from runtime.settings import SettingsError, secret_in
-from runtime.threads import run_to_end
+from runtime.threads import FILE_READERS, FILE_WRITERS, run_to_end
 
 if TYPE_CHECKING:  # these names do not exist at run time
     from obstore import GetOptions, GetResult
@@ -117,7 +117,7 @@ class ObjectFileStore(FileStore):
         self, key: str, source: Path, put: Callable[[str, Path], Awaitable[None]]
     ) -> None:
         _check_key(key)
-        await run_to_end(source.stat)  # a missing source is no missing key
+        await run_to_end(source.stat, executor=FILE_WRITERS)  # a missing source is no missing key
         try:
             with self._translated():
                 await put(key, source)
@@ -262,8 +262,8 @@ class LocalFileStore(ObjectFileStore):
         reader = BlobReader(self._blobs / key, start, length)
         try:
             with self._translated():
-                await run_to_end(reader.open)
-                while chunk := await run_to_end(reader.read):
+                await run_to_end(reader.open, executor=FILE_READERS)
+                while chunk := await run_to_end(reader.read, executor=FILE_READERS):
                     yield chunk
         finally:
             reader.close()
@@ -271,16 +271,19 @@ class LocalFileStore(ObjectFileStore):
     async def delete(self, key: str) -> None:
         await super().delete(key)
         with self._translated():
-            await run_to_end(local_disk.sync_removal, self._blobs / key)
+            await run_to_end(local_disk.sync_removal, self._blobs / key, executor=FILE_WRITERS)
 
     async def _put(self, key: str, source: Path) -> None:
-        await run_to_end(local_disk.place, source, self._draft(), self._blobs, key)
+        await self._write(local_disk.place, source, key)
 
     async def _take(self, key: str, source: Path) -> None:
-        await run_to_end(local_disk.take, source, self._draft(), self._blobs, key)
+        await self._write(local_disk.take, source, key)
 
-    def _draft(self) -> Path:
-        return local_disk.draft_in(self._drafts)
+    async def _write(
+        self, how: Callable[[Path, Path, Path, str], None], source: Path, key: str
+    ) -> None:
+        draft = local_disk.draft_in(self._drafts)
+        await run_to_end(how, source, draft, self._blobs, key, executor=FILE_WRITERS)
 
 
 def _open_s3(address: S3Address, secret_file: str, request_timeout: timedelta) -> S3Store:

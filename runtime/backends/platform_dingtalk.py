@@ -124,6 +124,6 @@ def _place(keys: PlatformKeys) -> str:
 def _code_of(said: Mapping[str, Any]) -> str:
     """The older API wraps codes of its gateway: 88 with the true one in `sub_code`."""
     code = said.get("errcode")
-    if code == 88 and said.get("sub_code"):
+    if code in (88, "88") and said.get("sub_code"):
         code = said["sub_code"]
     return str(code) if isinstance(code, str | int) and not isinstance(code, bool) else "no code"

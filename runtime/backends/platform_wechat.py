@@ -10,6 +10,9 @@ from runtime.backends.platforms.answers import json_object, refusal, text_of, un
 from runtime.backends.platforms.http import PlatformHttp, PlatformRequest
 from runtime.ports import Platform, PlatformKeys, PlatformUser
 
+_SUCCESS = (0, "0", "", None)
+"""Mostly there is no code at all."""
+
 
 class WechatPlatform(Platform):
     """See the module. `url` is the address before `/sns/...`."""
@@ -35,7 +38,7 @@ class WechatPlatform(Platform):
             )
         )
         said = json_object(self.name, answer)
-        if said.get("errcode"):
+        if said.get("errcode", 0) not in _SUCCESS:
             raise refusal(
                 self.name,
                 said["errcode"],

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import structlog
+
 from runtime.backends.redis.connections import (
     RedisAnswerError,
     RedisConnections,
     RedisRefusedError,
+    RedisUnansweredError,
 )
 from runtime.errors import CallerError, UnavailableError
 from runtime.ports.redis import RedisCommands, RedisValue
+
+_log = structlog.get_logger(__name__)
 
 _SCANNED = b"500"
 """Keys that one step of a removal looks at: short enough for Redis, which does nothing else meanwhile."""
@@ -25,14 +30,22 @@ class CommandsRedis(RedisCommands):
         self._connections = connections
 
     async def call(self, command: Sequence[bytes]) -> RedisValue:
+        name = command[0].decode(errors="replace")
         try:
             return await self._connections.call(command)
+        except RedisUnansweredError as error:
+            _log.warning("redis_command_unanswered", command=name, error=str(error))
+            raise CallerError(
+                "RedisNoAnswer",
+                f"Redis did not answer {name}, which may have been carried out or not: look before you send"
+                " it again",
+            ) from None
         except RedisRefusedError as error:
             raise CallerError("RedisError", str(error)) from None
         except RedisAnswerError as error:
             raise CallerError(
                 "RedisAnswerTooLarge",
-                f"the answer to {command[0].decode(errors='replace')} is too large: {error}; ask for a part"
+                f"the answer to {name} is too large: {error}; ask for a part"
                 " of it (what the command changes is changed)",
             ) from None
 

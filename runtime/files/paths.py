@@ -7,6 +7,7 @@ different files.
 from __future__ import annotations
 
 import hashlib
+import string
 import unicodedata
 import uuid
 from urllib.parse import quote
@@ -26,7 +27,7 @@ CLIENT_EXTENSIONS = frozenset({*_PICTURES, *_SOUND, *_FILMS, *_OF_SDKS})
 """What apps may upload, lower case; backends, functions and the management side are free."""
 
 _EXTENSION_MAX = 16
-_IN_ADDRESS = {each: quote(each) for each in "%?#\\,"}
+_IN_ADDRESS = {each: quote(each) for each in "%?#\\, "}
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 """Unicode categories of control characters and of line and paragraph separators."""
 
@@ -57,9 +58,10 @@ def wanted_path(file_id: str) -> str | None:
 
 
 def path_in_address(path: str) -> str:
-    """The path as the SDKs may put it behind a host: they do not encode it. Only what would end a path, look
-    like a part of its encoding or separate addresses (`info` takes them with commas) is encoded, so that
-    people still read their own script."""
+    """The path as the SDKs may put it behind a host: they do not encode it. Only what would end a path or an
+    address (a space), look like a part of its encoding or separate addresses (`info` takes them with commas)
+    is encoded, so that people still read their own script. HTTP clients encode that; those that do not have
+    to be given it encoded."""
     return "".join(_IN_ADDRESS.get(each, each) for each in path)
 
 
@@ -89,14 +91,22 @@ def check_client_extensions(filename: str, path: str) -> None:
 
     Raises InvalidParameterError (`ParamInvalid`)."""
     wrong = [extension_of(filename)] if extension_of(filename) not in CLIENT_EXTENSIONS else []
-    if extension_of(path) not in CLIENT_EXTENSIONS | {""}:
-        wrong.append(extension_of(path))
+    seen = extension_of(_as_seen(path))
+    if seen not in CLIENT_EXTENSIONS | {""}:
+        wrong.append(seen)
     if wrong:
         shown = f".{wrong[0]}" if wrong[0] else "without an extension"
         allowed = " ".join(sorted(CLIENT_EXTENSIONS))
         raise param_invalid(
             "filename", f"apps upload no files {shown}; they may have one of: {allowed}"
         )
+
+
+def _as_seen(path: str) -> str:
+    """The path as people, and systems that are generous with names, take it: without characters that show
+    nothing, and without what ends a name and is dropped (`a.html.`)."""
+    shown = "".join(each for each in path if unicodedata.category(each) != "Cf")
+    return unicodedata.normalize("NFKC", shown).rstrip(f".{string.whitespace}")
 
 
 def _problem(path: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from runtime.files.paths import path_in_address
+from runtime.files.paths import file_id_of, path_in_address
 from runtime.files.refusals import expired, not_ours, param_invalid
 
 KEY_PURPOSE = "file-policies"
@@ -37,12 +37,16 @@ class PostPolicy:
 
     upload_id: str
     space_id: str
-    file_id: str
     path: str
     owner_id: str | None
     trusted: bool
     max_bytes: int
     expires_ms: int
+
+    @property
+    def file_id(self) -> str:
+        """Of the file that it is to be."""
+        return file_id_of(self.space_id, self.path)
 
     @property
     def key(self) -> str:
@@ -70,7 +74,6 @@ def sign_policy(key: bytes, policy: PostPolicy) -> SignedPolicy:
         "grant": {
             "upload": policy.upload_id,
             "space": policy.space_id,
-            "file": policy.file_id,
             "path": policy.path,
             "owner": policy.owner_id,
             "trusted": policy.trusted,
@@ -120,7 +123,6 @@ def _decoded(encoded: str) -> PostPolicy:
         return PostPolicy(
             upload_id=_text(grant["upload"]),
             space_id=_text(grant["space"]),
-            file_id=_text(grant["file"]),
             path=_text(grant["path"]),
             owner_id=None if grant["owner"] is None else _text(grant["owner"]),
             trusted=grant["trusted"] is True,

@@ -22,6 +22,17 @@ class SignatureRefusedError(CallerError):
     """A signed form or address is not ours, was changed, has expired or was used. HTTP: 403."""
 
 
+class TooManyUploadsError(CallerError):
+    """So many uploads are under way or not reported. `whose` is said to people. HTTP: 429."""
+
+    def __init__(self, whose: str, bound: int) -> None:
+        super().__init__(
+            "Throttling.Api.Concurrency",
+            f"{bound} uploads of {whose} are under way or were never reported; report them, or wait until"
+            " their time is over",
+        )
+
+
 def param_invalid(parameter: str, message: str) -> InvalidParameterError:
     """A parameter of a file call that is no good. HTTP: 400."""
     return InvalidParameterError(parameter, message, code=PARAM_INVALID)

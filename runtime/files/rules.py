@@ -6,7 +6,8 @@ it says nothing and where there is no such rule. Backends, functions and the man
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from runtime.files.rule_condition import UserId, holds
@@ -14,7 +15,7 @@ from runtime.files.rule_scope import Everything
 from runtime.files.rule_text import ANY, FileOperation, FileRule, Grant, parse_file_rules
 from runtime.rule_json import RuleTextError
 
-__all__ = ["DEFAULT_FILE_RULES", "FileOperation", "FileRules", "check_file_rules"]
+__all__ = ["DEFAULT_FILE_RULES", "FileOperation", "FileRules", "PathRules", "check_file_rules"]
 
 DEFAULT_FILE_RULES: Final = f"""{{
     "file": {{
@@ -34,6 +35,27 @@ def check_file_rules(text: str) -> None:
     parse_file_rules(text)
 
 
+@dataclass(frozen=True, slots=True)
+class PathRules:
+    """What a space's rules say about the file at one path."""
+
+    grants: Mapping[FileOperation, Grant]
+
+    @property
+    def is_public(self) -> bool:
+        """Whether everybody may read it, whosever it is. A condition is none for everybody, even one that
+        always holds."""
+        return self.grants[FileOperation.READ] is True
+
+    def may(self, operation: FileOperation, *, user_id: str | None, owner_id: str | None) -> bool:
+        """Whether this user may do it. The owner of a file that is not there yet is whoever makes it: give
+        the user's id for both. None: nobody."""
+        grant = self.grants[operation]
+        if isinstance(grant, bool):
+            return grant
+        return holds(grant, user_id=user_id, owner_id=owner_id)
+
+
 class FileRules:
     """The file rules of one space. Immutable: a change of the space makes new ones."""
 
@@ -49,24 +71,23 @@ class FileRules:
         except RuleTextError:
             return cls([FileRule(Everything(), {ANY: False})])
 
+    def of_path(self, path: str) -> PathRules:
+        """About the file at this path (`paths.check_path`). Finding that out takes some ms at the worst
+        (`rule_text.FILE_RULES_MAX_COST`): once for each file, and others get a turn between the files of a
+        list."""
+        found = next((rule for rule in self._rules if rule.scope.covers(path)), None)
+        grants: dict[FileOperation, Grant] = {}
+        for operation, unsaid in _UNSAID.items():
+            grant = found.own(operation) if found is not None else None
+            grants[operation] = unsaid if grant is None else grant
+        return PathRules(grants)
+
     def may(
         self, path: str, operation: FileOperation, *, user_id: str | None, owner_id: str | None
     ) -> bool:
-        """Whether this user may do it with the file at this path (`paths.check_path`). The owner of a file
-        that is not there yet is whoever makes it: give the user's id for both. None: nobody."""
-        grant = self._grant(path, operation)
-        if isinstance(grant, bool):
-            return grant
-        return holds(grant, user_id=user_id, owner_id=owner_id)
+        """As `PathRules.may`."""
+        return self.of_path(path).may(operation, user_id=user_id, owner_id=owner_id)
 
     def is_public(self, path: str) -> bool:
-        """Whether everybody may read the file, whosever it is. A condition is none for everybody, even one
-        that always holds."""
-        return self._grant(path, FileOperation.READ) is True
-
-    def _grant(self, path: str, operation: FileOperation) -> Grant:
-        for rule in self._rules:
-            if rule.scope.covers(path):
-                grant = rule.own(operation)
-                return _UNSAID[operation] if grant is None else grant
-        return _UNSAID[operation]
+        """As `PathRules.is_public`."""
+        return self.of_path(path).is_public

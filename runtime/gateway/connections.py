@@ -12,6 +12,9 @@ Each wait for a client has one bound, whichever way the client drags it out:
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Mapping
 from typing import cast
 
@@ -212,14 +215,14 @@ class Connection(web.RequestHandler):
         """A client that is slow may go on; one that takes nothing at all may not."""
         if self._wire is not None:
             self._stall_timer = self._owner.loop.call_later(
-                self._owner.write_stall_s, self._check_unsent, self._wire.get_write_buffer_size()
+                self._owner.write_stall_s, self._check_unsent, _unsent(self._wire)
             )
 
     def _check_unsent(self, unsent_before: int) -> None:
         self._stall_timer = None
         if self._wire is None:
             return
-        if self._wire.get_write_buffer_size() != unsent_before:
+        if _unsent(self._wire) != unsent_before:
             self._watch_unsent()
             return
         self._owner.cut_stalled += 1
@@ -238,6 +241,20 @@ def request_began(request: web.BaseRequest) -> None:
     connection = request.protocol
     if isinstance(connection, Connection):
         connection.request_began()
+
+
+def _unsent(wire: asyncio.Transport) -> int:
+    """Bytes that the client has not taken: ours and the system's. Behind large buffers of the system ours
+    stand still for longer than a slow client may be silent."""
+    ours = wire.get_write_buffer_size()
+    address = wire.get_extra_info("socket")
+    if address is None or not hasattr(termios, "TIOCOUTQ"):
+        return ours
+    try:
+        (systems,) = struct.unpack("i", fcntl.ioctl(address.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except OSError:  # closed meanwhile, or a system that counts no such thing
+        return ours
+    return ours + int(systems)
 
 
 def _reason(message: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from runtime.gateway.visitors import Visitors
-from runtime.services.rate_limits import RateLimits
+from runtime.services.rate_limits import RateLimits, address_key
 
 
 class Door:
@@ -33,3 +33,7 @@ class Door:
         """What functions are told; None when it is not known."""
         address = self._visitors.address_of(request)
         return None if address is None else str(address)
+
+    def client_key(self, request: web.Request) -> str:
+        """The same for all requests that count as one client's."""
+        return address_key(self._visitors.address_of(request))

@@ -17,7 +17,8 @@ from aiohttp import web
 
 from runtime.errors import CallerError, StorageFullError, UnavailableError
 from runtime.gateway.bodies import BodyTooLargeError
-from runtime.threads import run_to_end
+from runtime.ports import Clock, SystemClock
+from runtime.threads import FILE_WRITERS, run_to_end
 
 _WRITE_BYTES = 1024 * 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -44,20 +45,47 @@ class Spooled:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowestRate:
+    """How long a body may keep us waiting: `free_s` for all of it, and what its bytes need at `bytes_per_s`.
+
+    What came fast pays for what comes slowly: connections of phones stop and go."""
+
+    free_s: float
+    bytes_per_s: int
+
+    def allowed_s(self, size_bytes: int) -> float:
+        """For the bytes that are here."""
+        return self.free_s + size_bytes / self.bytes_per_s
+
+
 class BodyChunks:
     """A request's body as it arrives, never an empty piece.
 
-    Raises CallerError when nothing came for `idle_s`, and when the body broke off.
+    Raises CallerError when nothing came for `idle_s`, when the body came slower than `lowest`, and when it
+    broke off. Only waiting for the client counts, not what is done with the bytes meanwhile.
     """
 
-    def __init__(self, request: web.Request, *, idle_s: float) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        *,
+        idle_s: float,
+        lowest: LowestRate | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._content = request.content
         self._idle_s = idle_s
+        self._lowest = lowest
+        self._clock = clock or SystemClock()
+        self._waited_s = 0.0
+        self._size_bytes = 0
 
     def __aiter__(self) -> BodyChunks:
         return self
 
     async def __anext__(self) -> bytes:
+        began = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._idle_s):
                 chunk = await self._content.readany()
@@ -69,7 +97,19 @@ class BodyChunks:
             raise CallerError("InvalidBody.Format", f"the body broke off: {error}") from None
         if not chunk:
             raise StopAsyncIteration
+        self._waited_s += self._clock.monotonic() - began
+        self._size_bytes += len(chunk)
+        self._check_rate()
         return chunk
+
+    def _check_rate(self) -> None:
+        lowest = self._lowest
+        if lowest is not None and self._waited_s > lowest.allowed_s(self._size_bytes):
+            raise CallerError(
+                "RequestTimeout",
+                f"{self._size_bytes} bytes came in {self._waited_s:.0f} s; the lowest rate is"
+                f" {lowest.bytes_per_s} bytes/s after {lowest.free_s:g} s",
+            )
 
 
 @asynccontextmanager
@@ -89,7 +129,7 @@ async def spooled(
     try:
         yield await _receive(chunks, path, limits, digest)
     finally:
-        await run_to_end(partial(path.unlink, missing_ok=True))
+        await run_to_end(partial(path.unlink, missing_ok=True), executor=FILE_WRITERS)
 
 
 async def _receive(
@@ -109,7 +149,7 @@ async def _receive(
             "RequestTimeout", f"the upload did not end within {limits.total_s:g} s"
         ) from None
     finally:
-        await run_to_end(writer.close)
+        await run_to_end(writer.close, executor=FILE_WRITERS)
     return Spooled(path=path, digest=writer.digest(), size_bytes=writer.size_bytes)
 
 
@@ -151,7 +191,7 @@ class _Writer:
 
 async def _in_thread(work: Callable[[], T], path: Path) -> T:
     try:
-        return await run_to_end(work)
+        return await run_to_end(work, executor=FILE_WRITERS)
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise StorageFullError(f"the folder {path.parent} for uploads under way") from error

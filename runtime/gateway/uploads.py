@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 
 from runtime.errors import CallerError, ConflictError, YunhanError
 from runtime.gateway.bodies import BodyTooLargeError
+from runtime.gateway.door import Door
 from runtime.gateway.management.answers import (
     REQUEST_ID_HEADER,
     ApiError,
@@ -34,6 +35,7 @@ _log = structlog.get_logger(__name__)
 class UploadDeps:
     """What the handlers need. `spool_dir` exists and belongs to this process alone."""
 
+    door: Door
     packages: PackageService
     addresses: PackageAddresses
     spool_dir: Path
@@ -66,11 +68,11 @@ class _PackageApi:
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """Empty 200, also for the same bytes again; else an error as of the management API."""
-        return await _answered(request, self._upload)
+        return await _answered(request, self._deps.door, self._upload)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """The zip."""
-        return await _answered(request, self._download)
+        return await _answered(request, self._deps.door, self._download)
 
     async def _upload(self, request: web.Request, request_id: str) -> web.StreamResponse:
         deployment_id = request.match_info["deployment_id"]
@@ -129,10 +131,13 @@ class _PackageApi:
 
 
 async def _answered(
-    request: web.Request, handle: Callable[[web.Request, str], Awaitable[web.StreamResponse]]
+    request: web.Request,
+    door: Door,
+    handle: Callable[[web.Request, str], Awaitable[web.StreamResponse]],
 ) -> web.StreamResponse:
     request_id = new_management_request_id()
     try:
+        door.let_in_uncounted(request)
         return await handle(request, request_id)
     except (YunhanError, ApiError) as error:
         return failure(_refined(error), request_id=request_id, host=request.host)

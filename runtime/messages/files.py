@@ -48,6 +48,9 @@ class FileRecord:
     """None: the file is deleted, its bytes are being removed. Nobody sees such a record."""
     stale: tuple[str, ...] = ()
     """Keys of bytes that were the file's before and are still to be removed."""
+    stored_ms: int = 0
+    """`Upload.stored_ms` of the blob, or of that which was deleted: no upload that was stored up to then
+    takes its place. 0 = none."""
     created_ms: int
     modified_ms: int
     version: int = 0
@@ -89,4 +92,5 @@ class Upload:
     blob: Blob | None = None
     """Set when stored; `blob.key` is `blob_key`."""
     stored_ms: int = 0
-    """When it was stored; 0 = not yet."""
+    """When it was stored, but behind the `FileRecord.stored_ms` of that moment, whatever the clocks of two
+    gateways say; 0 = not yet."""

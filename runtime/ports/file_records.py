@@ -60,11 +60,18 @@ class FileRecords(ABC):
 
     @abstractmethod
     async def stored_uploads(
-        self, space_id: str, file_id: str, *, now_ms: int, owner_id: str | None = None, limit: int
+        self,
+        space_id: str,
+        file_id: str,
+        *,
+        now_ms: int,
+        owner_id: str | None = None,
+        trusted: bool = False,
+        limit: int,
     ) -> Sequence[Upload]:
         """Uploads of this file that are `stored` and whose time is not over (`now_ms < expires_ms`),
-        newest first (`stored_ms`, then id), at most `limit`. With `owner_id` only this user's, else
-        everybody's. Empty when there are none."""
+        newest first (`stored_ms`, then id), at most `limit`. With `owner_id` only this user's, with `trusted`
+        only those of trusted grants; else everybody's. Empty when there are none."""
 
     @abstractmethod
     async def open_uploads(self, space_id: str, *, owner_id: str | None = None, limit: int) -> int:
@@ -72,9 +79,12 @@ class FileRecords(ABC):
         counted up to `limit`: for a bound. A count of a moment, uploads begin meanwhile."""
 
     @abstractmethod
-    async def expired_uploads(self, *, before_ms: int, limit: int) -> Sequence[Upload]:
-        """Uploads of all spaces, in whatever state, with `expires_ms < before_ms`, oldest first, at most
-        `limit`. One that cannot be read is logged and left out."""
+    async def expired_uploads(
+        self, *, before_ms: int, limit: int, after: Upload | None = None
+    ) -> Sequence[Upload]:
+        """Uploads of all spaces, in whatever state, with `expires_ms < before_ms`, oldest first (then by id),
+        at most `limit`. With `after` only those behind that one, which need not be there any more. One that
+        cannot be read is logged and left out, and does not count."""
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -116,9 +126,12 @@ class FileRecords(ABC):
         UnavailableError when too many paths had to be looked at to fill the page: ask with a prefix."""
 
     @abstractmethod
-    async def unfinished(self, *, before_ms: int, limit: int) -> Sequence[FileRecord]:
+    async def unfinished(
+        self, *, before_ms: int, limit: int, after: FileRecord | None = None
+    ) -> Sequence[FileRecord]:
         """Records of all spaces with stale bytes or without a blob, with `modified_ms < before_ms`,
-        oldest first, at most `limit`. One that cannot be read is logged and left out."""
+        oldest first (then by space and id), at most `limit`. With `after` only those behind that one, which
+        may have changed. One that cannot be read is logged and left out, and does not count."""
 
     @abstractmethod
     async def delete_space(self, space_id: str) -> None:

@@ -17,8 +17,9 @@ class RedisCommands(ABC):
         """Send it once: its name and its arguments.
 
         Raises CallerError when Redis refuses it (code `RedisError`), or when the answer is beyond the store's
-        bounds (`RedisAnswerTooLarge`): what the command changes is changed then. Raises UnavailableError when
-        there is no answer in time: it may have been carried out or not."""
+        bounds (`RedisAnswerTooLarge`): what the command changes is changed then, or when there is no answer
+        to what was sent (`RedisNoAnswer`): it may have been carried out or not. Raises UnavailableError when
+        it was not carried out: no connection in time, or Redis is not set or not able to serve it."""
 
     @abstractmethod
     async def remove(self, prefix: bytes) -> int:

@@ -77,7 +77,7 @@ class ClientCalls:
     async def _authorize(self, call: ClientCall) -> bytes:
         space, params = call.space, methods.parse_params(call.params)
         if call.method == methods.ANONYMOUS_AUTHORIZE:
-            session = self._users.authorize_anonymous(space.space_id, params)
+            session = self._users.authorize_anonymous(space.space_id, space.access, params)
         else:
             session = await self._users.authorize(space.space_id, space.access, params)
         return envelope.success(dump_json(session), request_id=call.request_id)

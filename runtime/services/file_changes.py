@@ -13,18 +13,25 @@ from dataclasses import replace
 import structlog
 
 from runtime.errors import ConflictError, InvalidParameterError, OursError
-from runtime.files.refusals import param_invalid
+from runtime.files.refusals import FileDeniedError, param_invalid
+from runtime.files.rules import FileOperation
 from runtime.messages import Blob, FileRecord, Upload
 from runtime.ports import Clock, FileRecords
 from runtime.services.file_entries import first_there
 from runtime.services.file_headers import UNKNOWN_TYPE
-from runtime.services.file_remains import CHANGES_MAX, FileRemains, changes_too_often, knows
+from runtime.services.file_remains import (
+    CHANGES_MAX,
+    FileRemains,
+    changes_too_often,
+    empty_record,
+    knows,
+)
 from runtime.services.file_spaces import FileCaller
 
 _log = structlog.get_logger(__name__)
 
 _UPLOADS_MAX = 100
-"""Uploads of one file that one report replaces. Fewer than a record may have stale keys."""
+"""Uploads of one file that one change takes away. Fewer than a record may have stale keys."""
 
 
 class FileChanges:
@@ -38,21 +45,31 @@ class FileChanges:
     async def report(
         self, caller: FileCaller, file_id: str, content_type: str | None = None
     ) -> FileRecord:
-        """The newest stored upload of this file (for an app: of its user) becomes the file; older ones are
-        dropped. Nothing stored, but the file is there: nothing to do, so that a repetition succeeds.
+        """The newest stored upload of this file becomes the file; older ones are dropped. An app reports the
+        uploads of its user, everybody else those that were signed for a backend, a function or the management
+        side, whoever they are for: of what apps upload nobody but its user can say that it is meant.
 
-        The write rule is asked again: file and rules may have changed since the upload was signed.
+        Uploads that were stored before the present version are dropped, too. So a repetition succeeds, and
+        brings nothing old back. The write rule is asked again, also for a repetition: file and rules may have
+        changed since the upload was signed. What it refuses is dropped.
+
         `content_type` counts when the upload had none that says anything. Raises InvalidParameterError
         (`ParamInvalid`: unknown or expired id), FileDeniedError, UnavailableError."""
         for _ in range(CHANGES_MAX):
             record = await self._records.read(caller.space.space_id, file_id)
-            uploads = await self._uploads(caller, file_id, record)
+            found = await self._uploads(caller, file_id)
+            # Whose bytes the record knows, they were reported already: by somebody who has not yet got to
+            # saying so, or died before.
+            uploads = [each for each in found if record is None or not knows(record, each.blob_key)]
             if not uploads:
-                if record is None or record.blob is None:
-                    raise _nothing_to_report(file_id)
-                return record
-            caller.check_write(uploads[0].path, owner_of(record, caller.user_id))
-            changed = await self._reported(record, uploads, content_type)
+                return _reported_before(caller, record, file_id)
+            newest = uploads[0]
+            owner_id = owner_of(record, caller.user_id)
+            allowed = caller.may(newest.path, FileOperation.WRITE, owner_id)
+            if allowed and (record is None or newest.stored_ms > record.stored_ms):
+                changed = await self._reported(record, uploads, content_type)
+            else:
+                changed = await self._dropped(record, uploads)
             try:
                 changed = await self._records.put(
                     changed, expected_version=None if record is None else record.version
@@ -60,7 +77,10 @@ class FileChanges:
             except ConflictError:
                 continue
             await self._tidy(changed, uploads)
-            return changed
+            if not allowed:
+                raise FileDeniedError(newest.path, "write")
+            if len(found) < _UPLOADS_MAX:
+                return _reported_before(caller, changed, file_id)
         raise changes_too_often(file_id)
 
     async def delete(self, caller: FileCaller, file_ids: Sequence[str]) -> FileRecord:
@@ -83,21 +103,18 @@ class FileChanges:
             return record
         raise changes_too_often(file_ids[0])
 
-    async def _uploads(
-        self, caller: FileCaller, file_id: str, record: FileRecord | None
-    ) -> Sequence[Upload]:
-        """Newest first. Those whose bytes the record knows were reported already: by somebody who has not yet
-        got to saying so, or died before."""
+    async def _uploads(self, caller: FileCaller, file_id: str) -> Sequence[Upload]:
+        """Those that this caller reports, newest first."""
         if not caller.trusted and caller.user_id is None:
             return ()
-        uploads = await self._records.stored_uploads(
+        return await self._records.stored_uploads(
             caller.space.space_id,
             file_id,
             now_ms=self._clock.now_ms(),
             owner_id=None if caller.trusted else caller.user_id,
+            trusted=caller.trusted,
             limit=_UPLOADS_MAX,
         )
-        return [each for each in uploads if record is None or not knows(record, each.blob_key)]
 
     async def _reported(
         self, record: FileRecord | None, uploads: Sequence[Upload], content_type: str | None
@@ -106,15 +123,24 @@ class FileChanges:
         newest, *dropped = uploads
         now_ms = self._clock.now_ms()
         stale = [each.blob_key for each in dropped]
-        if record is None:
-            base = _new(newest, now_ms)
-        elif record.blob is None:
-            base = replace(_new(newest, now_ms), stale=record.stale)
-        else:
+        base = empty_record(newest, now_ms)
+        if record is not None and record.blob is None:
+            base = replace(base, stale=record.stale)
+        elif record is not None and record.blob is not None:
             base = record
             stale.append(record.blob.key)
         changed = await self._remains.with_stale(base, tuple(stale))
-        return replace(changed, blob=_typed(newest.blob, content_type), modified_ms=now_ms)
+        return replace(
+            changed,
+            blob=_typed(newest.blob, content_type),
+            stored_ms=newest.stored_ms,
+            modified_ms=now_ms,
+        )
+
+    async def _dropped(self, record: FileRecord | None, uploads: Sequence[Upload]) -> FileRecord:
+        """The record as it is, with these uploads' bytes to be removed; to be put."""
+        base = record or empty_record(uploads[0], self._clock.now_ms())
+        return await self._remains.with_stale(base, tuple(each.blob_key for each in uploads))
 
     async def _tidy(self, record: FileRecord, uploads: Sequence[Upload]) -> None:
         """The change stands: what fails from here on is the sweeper's."""
@@ -126,21 +152,18 @@ class FileChanges:
         await self._remains.finish(record)
 
 
-def _new(upload: Upload, now_ms: int) -> FileRecord:
-    return FileRecord(
-        space_id=upload.space_id,
-        file_id=upload.file_id,
-        path=upload.path,
-        owner_id=upload.owner_id,
-        blob=None,
-        created_ms=now_ms,
-        modified_ms=now_ms,
-    )
-
-
 def owner_of(record: FileRecord | None, maker: str | None) -> str | None:
     """Whose a file is: of one that is not there, whoever makes it."""
     return maker if record is None or record.blob is None else record.owner_id
+
+
+def _reported_before(caller: FileCaller, record: FileRecord | None, file_id: str) -> FileRecord:
+    """The file, though nothing is left to report. Raises InvalidParameterError when there is none,
+    FileDeniedError when this caller cannot have made it: it is not to be told that it has."""
+    if record is None or record.blob is None:
+        raise _nothing_to_report(file_id)
+    caller.check_write(record.path, record.owner_id)
+    return record
 
 
 def _typed(blob: Blob | None, content_type: str | None) -> Blob:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.files.paths import path_in_address
 from runtime.files.refusals import param_invalid
 from runtime.messages import FileRecord
 from runtime.services.file_addresses import FileAddresses
-from runtime.services.file_spaces import FileSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +45,11 @@ class FileEntries:
             raise param_invalid("maxAge", "maxAge must be a whole number of seconds, at least 1")
         return min(wanted, self._url_ttl_max_s)
 
-    def of(self, space: FileSpace, record: FileRecord, ttl_s: int) -> FileEntry:
-        """Raises ValueError for a record without a blob."""
+    def of(self, record: FileRecord, *, public: bool, ttl_s: int) -> FileEntry:
+        """`public`: everybody may read it. Raises ValueError for a record without a blob."""
         if record.blob is None:
             raise ValueError(f"file {record.file_id} is gone")
-        public = space.file_rules.is_public(record.path)
-        where = space.space_id, record.path
+        where = record.space_id, record.path
         return FileEntry(
             record=record,
             name=record.path.rpartition("/")[2],
@@ -64,7 +63,7 @@ class FileEntries:
 
 
 def told(entry: FileEntry) -> dict[str, Any]:
-    """As `info` tells it. Times in ms since 1970."""
+    """As `info` tells it. `path` is what `uploadFile` calls `filePath`. Times in ms since 1970."""
     record = entry.record
     return {
         "id": record.file_id,
@@ -72,7 +71,7 @@ def told(entry: FileEntry) -> dict[str, Any]:
         "name": entry.name,
         "size": entry.size,
         "type": entry.content_type,
-        "path": f"{record.space_id}/{record.path}",
+        "path": f"{record.space_id}/{path_in_address(record.path)}",
         "gmtCreate": record.created_ms,
         "gmtModified": record.modified_ms,
     }

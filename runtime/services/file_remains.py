@@ -70,7 +70,9 @@ class FileRemains:
                 break
             try:
                 await self._records.put(
-                    await self.with_stale(record or self._empty(upload), (upload.blob_key,)),
+                    await self.with_stale(
+                        record or empty_record(upload, self._clock.now_ms()), (upload.blob_key,)
+                    ),
                     expected_version=None if record is None else record.version,
                 )
             except ConflictError:
@@ -130,18 +132,18 @@ class FileRemains:
                 return
         raise changes_too_often(record.file_id)
 
-    def _empty(self, upload: Upload) -> FileRecord:
-        """Of a file that never was."""
-        now_ms = self._clock.now_ms()
-        return FileRecord(
-            space_id=upload.space_id,
-            file_id=upload.file_id,
-            path=upload.path,
-            owner_id=upload.owner_id,
-            blob=None,
-            created_ms=now_ms,
-            modified_ms=now_ms,
-        )
+
+def empty_record(upload: Upload, now_ms: int) -> FileRecord:
+    """Of a file that is not there: that an upload could make."""
+    return FileRecord(
+        space_id=upload.space_id,
+        file_id=upload.file_id,
+        path=upload.path,
+        owner_id=upload.owner_id,
+        blob=None,
+        created_ms=now_ms,
+        modified_ms=now_ms,
+    )
 
 
 def knows(record: FileRecord, key: str) -> bool:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSweepLimits:
-    """Seconds. `batch_max`: uploads, and records, of one batch."""
+    """Seconds. `batch_max`: uploads, and records, that are read at once."""
 
     every_s: float
     grace_s: float
@@ -39,7 +39,7 @@ class FileSweepLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesSwept:
-    """What one batch did."""
+    """What one sweep did."""
 
     forgotten: int = 0
     """Uploads that had become files."""
@@ -50,9 +50,7 @@ class FilesSwept:
     removed: int = 0
     """Records of files that were gone."""
     failed: int = 0
-    """Left to the next sweep."""
-    full: bool = False
-    """There may be more."""
+    """Left to another sweep."""
 
     @property
     def done(self) -> int:
@@ -77,52 +75,76 @@ class FileSweeper:
         self._clock = clock
         self._limits = limits
         self._sleep = sleep
+        self._last_record: FileRecord | None = None
+        """Up to which a sweep got that had no time for more: the next one goes on behind it, so that what
+        fails slowly does not keep the others waiting for ever. None: from the oldest on."""
+        self._last_upload: Upload | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled. What fails is tried again with the next sweep."""
         while True:
             await self._sleep(self._limits.every_s)
             try:
-                while (swept := await self.sweep()).full and swept.done:
-                    pass
+                await self.sweep()
             except OursError as error:
                 _log.warning("file_sweep_failed", error=error.message)
 
     async def sweep(self) -> FilesSwept:
-        """One batch. Raises UnavailableError when the records cannot be read."""
+        """All that is over, as far as the time of a sweep goes: half of it for records, half for uploads.
+        Raises UnavailableError when the records cannot be read."""
         before_ms = self._clock.now_ms() - round(self._limits.grace_s * 1000)
         limit = self._limits.batch_max
-        began = self._clock.monotonic()
         counts = dict.fromkeys(("forgotten", "condemned", "finished", "removed", "failed"), 0)
         # Records first: what is condemned now keeps its bytes until the next sweep at least.
-        records = await self._records.unfinished(before_ms=before_ms, limit=limit)
-        await self._each(records, self._end_record, counts, began)
-        uploads = await self._records.expired_uploads(before_ms=before_ms, limit=limit)
-        await self._each(uploads, self._end_upload, counts, began)
-        swept = FilesSwept(**counts, full=limit in {len(records), len(uploads)})
+        self._last_record = await self._each(
+            lambda after: self._records.unfinished(before_ms=before_ms, limit=limit, after=after),
+            self._end_record,
+            counts,
+            after=self._last_record,
+        )
+        self._last_upload = await self._each(
+            lambda after: self._records.expired_uploads(
+                before_ms=before_ms, limit=limit, after=after
+            ),
+            self._end_upload,
+            counts,
+            after=self._last_upload,
+        )
+        swept = FilesSwept(**counts)
         if swept.done or swept.failed:
             _log.info("files_swept", **counts)
         return swept
 
     async def _each(
         self,
-        items: Sequence[T],
+        read: Callable[[T | None], Awaitable[Sequence[T]]],
         end: Callable[[T], Awaitable[str]],
         counts: dict[str, int],
-        began: float,
-    ) -> None:
-        """Until all are done, or the time of a sweep is over: a store that does not answer takes its time."""
-        for item in items:
-            if self._clock.monotonic() - began > self._limits.every_s:
-                return
-            try:
-                counts[await end(item)] += 1
-            except YunhanError as error:
-                counts["failed"] += 1
-                _log.warning("file_not_swept", error=error.message)
-            except Exception:  # noqa: BLE001 - a bug with one of them leaves the others their end
-                counts["failed"] += 1
-                _log.exception("file_sweep_bug")
+        *,
+        after: T | None,
+    ) -> T | None:
+        """Batch by batch, behind what failed, until all are done: None. Or until half the time of a sweep is
+        over, for a store that does not answer takes its time: the last one that was looked at."""
+        until = self._clock.monotonic() + self._limits.every_s / 2
+        while True:
+            batch = await read(after)
+            for item in batch:
+                counts[await self._ended(item, end)] += 1
+                after = item
+                if self._clock.monotonic() > until:
+                    return after
+            if len(batch) < self._limits.batch_max:
+                return None
+
+    async def _ended(self, item: T, end: Callable[[T], Awaitable[str]]) -> str:
+        """What is to be counted."""
+        try:
+            return await end(item)
+        except YunhanError as error:
+            _log.warning("file_not_swept", error=error.message)
+        except Exception:  # noqa: BLE001 - a bug with one of them leaves the others their end
+            _log.exception("file_sweep_bug")
+        return "failed"
 
     async def _end_upload(self, upload: Upload) -> str:
         if upload.state is UploadState.SPENT:

@@ -29,7 +29,6 @@ from runtime.errors import (
     ConflictError,
     NotFoundError,
     OursError,
-    RateExceededError,
     UnavailableError,
 )
 from runtime.files.paths import check_path, file_id_of
@@ -40,6 +39,7 @@ from runtime.messages import Blob, Upload
 from runtime.ports import Clock, FileRecords, FileStore
 from runtime.services.file_headers import checked_headers, checked_meta, checked_type
 from runtime.services.file_spaces import FileSpaces
+from runtime.services.file_upload_room import FileUploadRoom, RoomLimits
 from runtime.services.space_status import require_running
 
 _log = structlog.get_logger(__name__)
@@ -63,8 +63,6 @@ class Grant:
     expires_ms: int
     left_s: float
     """The longest time that the bytes may take."""
-    content_type: str | None = None
-    """Of a signed PUT: the type that was named when it was signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +76,10 @@ class ReceivedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLimits:
-    """`open_max`: uploads of one space that are under way or wait for their report. Seconds."""
+    """Bytes and seconds."""
 
     max_bytes: int
-    open_max: int
+    room: RoomLimits
     ttl_s: float
     """How long a grant is good for, and how long afterwards its upload may be reported."""
     store_s: float
@@ -109,6 +107,7 @@ class FileUploads:
         self._urls = urls
         self._clock = clock
         self._limits = limits
+        self._room = FileUploadRoom(records=records, clock=clock, limits=limits.room)
 
     def open_form(self, fields: Mapping[str, str]) -> Grant:
         """What the fields before the file allow; their names in any case. Nothing is stored yet.
@@ -144,7 +143,6 @@ class FileUploads:
             trusted=True,
             max_bytes=self._limits.max_bytes,
             expires_ms=signed.expires_ms,
-            content_type=content_type,
         )
 
     @asynccontextmanager
@@ -152,8 +150,8 @@ class FileUploads:
         """Use the grant: take its bytes inside, and `store` them on what this yields.
 
         Left without `store`, by an error or not, the upload never was and the grant is good again.
-        Raises SignatureRefusedError (used already), NotFoundError (space gone or paused), RateExceededError
-        (too many uploads of the space are open), UnavailableError."""
+        Raises SignatureRefusedError (used already), NotFoundError (space gone or paused),
+        TooManyUploadsError, UnavailableError."""
         under_way = UploadUnderWay(
             await self._begin(grant), self._records, self._files, self._clock, self._limits
         )
@@ -165,12 +163,7 @@ class FileUploads:
 
     async def _begin(self, grant: Grant) -> Upload:
         require_running(await self._spaces.get(grant.space_id))
-        bound = self._limits.open_max
-        if await self._records.open_uploads(grant.space_id, limit=bound) >= bound:
-            raise RateExceededError(
-                f"{bound} uploads of space {grant.space_id} are under way or not reported"
-                " (YUNHAN_FILE_UPLOADS_OPEN_MAX_PER_SPACE); report them, or try again later"
-            )
+        await self._room.check(grant.space_id, owner_id=grant.owner_id, trusted=grant.trusted)
         now_ms = self._clock.now_ms()
         ttl_ms = round(self._limits.ttl_s * 1000)
         upload = Upload(
@@ -206,7 +199,6 @@ class FileUploads:
         trusted: bool,
         max_bytes: int,
         expires_ms: int,
-        content_type: str | None = None,
     ) -> Grant:
         left_s = (expires_ms - self._clock.now_ms()) / 1000
         return Grant(
@@ -219,7 +211,6 @@ class FileUploads:
             max_bytes=min(max_bytes, self._limits.max_bytes),
             expires_ms=expires_ms,
             left_s=min(left_s, self._limits.ttl_s),  # a clock that was set back gives no more
-            content_type=content_type,
         )
 
 
@@ -266,6 +257,7 @@ class UploadUnderWay:
             headers=checked_headers(headers),
             meta=checked_meta(meta),
         )
+        not_before_ms = await self._behind_the_present()
         self.untouched = False
         try:
             async with asyncio.timeout(self._limits.store_s):
@@ -280,7 +272,7 @@ class UploadUnderWay:
             raise
         try:
             await self._records.finish_upload(
-                self.upload.upload_id, blob, stored_ms=self._clock.now_ms()
+                self.upload.upload_id, blob, stored_ms=max(self._clock.now_ms(), not_before_ms)
             )
         except NotFoundError:
             await self._remove(blob)
@@ -288,6 +280,12 @@ class UploadUnderWay:
         except ConflictError as error:  # no other attempt has this record
             raise UnavailableError(error.message) from error
         return blob
+
+    async def _behind_the_present(self) -> int:
+        """Reports go by the times at which uploads were stored. An upload that comes after a report is the
+        newer one, though its gateway's clock be late."""
+        record = await self._records.read(self.upload.space_id, self.upload.file_id)
+        return 0 if record is None else record.stored_ms + 1
 
     def _too_slow(self, file: ReceivedFile) -> UnavailableError:
         return UnavailableError(

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
@@ -27,14 +28,14 @@ from runtime.files.paths import (
 from runtime.files.post_policy import ACCESS_KEY_ID, PostPolicy, sign_policy
 from runtime.files.references import ids_named, reference_in, references_in
 from runtime.files.refusals import param_invalid
-from runtime.files.rules import FileOperation
+from runtime.files.rules import FileOperation, PathRules
 from runtime.messages import FileRecord
 from runtime.ports import Clock, FileRecords
 from runtime.services.file_addresses import FileAddresses
 from runtime.services.file_changes import FileChanges, owner_of
 from runtime.services.file_entries import FileEntries, FileEntry, first_there, told
 from runtime.services.file_headers import checked_type
-from runtime.services.file_spaces import FileCaller, FileSpaces
+from runtime.services.file_spaces import FileCaller, FileSpace, FileSpaces
 
 _UPLOAD_ID_BYTES = 16
 _FILENAME_MAX = 1024
@@ -108,12 +109,16 @@ class FileService:
     ) -> dict[str, Any]:
         """`generateProximalSign`: a form for one upload. Writes nothing, reads one record at most.
 
-        `host`: where this caller reaches us, with its scheme, when it is not the usual place (functions).
+        `host`: where this caller reaches us, with its scheme, when it is not the usual place (functions). Who
+        is to upload says how large the file is; a backend or function that does not say it
+        (`getUploadFileOptions`) has the form made for somebody else and is told the usual place, which everybody reaches.
+
         Raises CallerError `RequestContentLength.Exceeded` for a size beyond the bound."""
         filename = _text(params, "filename", _FILENAME_MAX)
         if not filename:
             raise param_invalid("filename", "filename must name the local file")
-        self._check_size(params.get("size"))
+        size = params.get("size")
+        self._check_size(size)
         path, record = await self._target(
             caller.space.space_id,
             filename,
@@ -126,7 +131,6 @@ class FileService:
         policy = PostPolicy(
             upload_id=_new_upload_id(),
             space_id=caller.space.space_id,
-            file_id=file_id_of(caller.space.space_id, path),
             path=path,
             owner_id=caller.user_id,
             trusted=caller.trusted,
@@ -137,7 +141,7 @@ class FileService:
         return {
             "id": policy.file_id,
             "ossPath": policy.key,
-            "host": host or self._usual_host(side),
+            "host": self._host(side, host, for_others=size is None),
             "policy": signed.policy,
             "signature": signed.signature,
             "accessKeyId": ACCESS_KEY_ID,
@@ -165,8 +169,14 @@ class FileService:
         entries: dict[str, dict[str, Any]] = {}
         for ids in named:
             record = first_there(found, ids)
-            if record is not None and caller.may(record.path, FileOperation.READ, record.owner_id):
-                entries[record.file_id] = told(self._entries.of(space, record, ttl_s))
+            if record is None or record.file_id in entries:
+                continue
+            rules = await _rules_in_turn(space, record)
+            if caller.trusted or rules.may(
+                FileOperation.READ, user_id=caller.user_id, owner_id=record.owner_id
+            ):
+                entry = self._entries.of(record, public=rules.is_public, ttl_s=ttl_s)
+                entries[record.file_id] = told(entry)
         return list(entries.values())
 
     async def delete(self, caller: FileCaller, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +240,7 @@ class FileService:
             limit=max(1, min(limit, self._limits.page_max)),
         )
         ttl_s = self._entries.ttl_s(url_ttl_s)
-        return [self._entries.of(space, record, ttl_s) for record in records]
+        return [await self._entry(space, record, ttl_s) for record in records]
 
     async def entry(
         self, space_id: str, reference: str, *, url_ttl_s: int | None = None
@@ -240,11 +250,9 @@ class FileService:
         file_ids = ids_named(space_id, reference)
         found = await self._records.read_many(space_id, file_ids)
         record = first_there(found, file_ids)
-        return (
-            None
-            if record is None
-            else self._entries.of(space, record, self._entries.ttl_s(url_ttl_s))
-        )
+        if record is None:
+            return None
+        return await self._entry(space, record, self._entries.ttl_s(url_ttl_s))
 
     async def remove(self, space_id: str, reference: str) -> FileRecord:
         """`DeleteFile`, by id or URL; returns what it was."""
@@ -253,6 +261,10 @@ class FileService:
         if not file_ids:
             raise param_invalid("Id", "Id is neither a file's id nor the URL of one of this space")
         return await self._changes.delete(caller, file_ids)
+
+    def url_ttl_s(self, wanted: int | None) -> int:
+        """For how many seconds addresses of private files are signed: as long as wanted, within the bound."""
+        return self._entries.ttl_s(wanted)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -283,13 +295,25 @@ class FileService:
                 f"a file has at most {self._limits.max_bytes} bytes (YUNHAN_FILE_MAX_BYTES)",
             )
 
-    def _usual_host(self, side: UploadSide) -> str:
+    def _host(self, side: UploadSide, host: str | None, *, for_others: bool) -> str:
         if side is UploadSide.CLIENT:
             return self._addresses.upload_host
-        return self._addresses.server_host
+        usual = self._addresses.server_host
+        return usual if for_others else host or usual
+
+    async def _entry(self, space: FileSpace, record: FileRecord, ttl_s: int) -> FileEntry:
+        rules = await _rules_in_turn(space, record)
+        return self._entries.of(record, public=rules.is_public, ttl_s=ttl_s)
 
     async def _management(self, space_id: str) -> FileCaller:
         return FileCaller(await self._spaces.get(space_id), None, trusted=True)
+
+
+async def _rules_in_turn(space: FileSpace, record: FileRecord) -> PathRules:
+    """What the rules say of one file of a list, after everybody else had a turn: a list with the worst rules
+    takes long, and may not hold up others."""
+    await asyncio.sleep(0)
+    return space.file_rules.of_path(record.path)
 
 
 def _new_upload_id() -> str:

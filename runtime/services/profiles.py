@@ -47,5 +47,6 @@ def profile_of(space_id: str, principal: Principal, record: UserRecord | None = 
 
 
 def _is_anonymous(principal: Principal) -> bool:
-    """Known by its app without a platform: there is no record, so none is looked for."""
+    """Authorized without a platform, by whatever app (none is an empty id): there is no record, so none is
+    looked for. Of those whom a backend or function names, neither is known."""
     return principal.provider is None and principal.app_id is not None

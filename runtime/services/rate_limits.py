@@ -49,7 +49,7 @@ class RateLimits:
     async def check_ip(self, address: IPv4Address | IPv6Address | None) -> None:
         """Count one request of an address; those without one count as one. Raises TooManyRequestsError."""
         if self._per_ip is not None:
-            await self._check(_address_key(address), self._per_ip, "your address")
+            await self._check(address_key(address), self._per_ip, "your address")
 
     async def check_user(self, space_id: str, user_id: str | None) -> None:
         """Count one request of a user; nobody is not counted. Raises TooManyRequestsError."""
@@ -70,7 +70,8 @@ def _rule(name: str, limit: int, window_s: float, block_s: float) -> RateRule | 
 
 
 @lru_cache(_KEYS_CACHED)
-def _address_key(address: IPv4Address | IPv6Address | None) -> str:
+def address_key(address: IPv4Address | IPv6Address | None) -> str:
+    """The same for all addresses that count as one; empty for those that are not known."""
     if isinstance(address, IPv6Address):
         return f"{IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS)}/{_HOST_BITS}"
     return str(address) if address is not None else ""

@@ -11,7 +11,14 @@ from typing import Any
 
 from runtime.errors import CallerError, InvalidParameterError, OverloadedError
 from runtime.ports.redis import RedisCommands, RedisValue
-from runtime.services.redis_table import COMMANDS, SECOND, WITHOUT_MATCH, Bounded, key_places
+from runtime.services.redis_table import (
+    COMMANDS,
+    SECOND,
+    WITHOUT_MATCH,
+    Bounded,
+    check_named,
+    key_places,
+)
 from runtime.settings.redis import RedisSettings
 from sandbox.json_text import write_json
 
@@ -57,8 +64,8 @@ class RedisCli:
         replaced), numbers, null and arrays of them.
 
         Raises CallerError for what may not be sent and for what Redis refuses, `ServiceNotAvailable` when no
-        Redis is set; OverloadedError at once beyond a bound; UnavailableError without an answer in time, when
-        the command may have been carried out."""
+        Redis is set, `RedisNoAnswer` when the command was sent and may have been carried out;
+        OverloadedError at once beyond a bound; UnavailableError when it was not carried out."""
         if self._commands is None:
             raise CallerError(
                 "ServiceNotAvailable",
@@ -112,6 +119,7 @@ class RedisCli:
         self._check_numbers(upper, arguments)
         try:
             places = key_places(keys, arguments)
+            check_named(upper, arguments, places)
         except ValueError as error:
             raise InvalidParameterError("commands", f"{upper}: {error}") from None
         prefix = self._space_prefix(space_id)
@@ -126,18 +134,17 @@ class RedisCli:
                 "commands", f"{name} is sent without MATCH; filter what it gives instead"
             )
         bounded = SECOND.get(name)
-        digits = arguments[1].removeprefix(b"-") if bounded and len(arguments) > 1 else b""
-        if not digits.isdigit():
-            return
+        number = arguments[1] if bounded and len(arguments) > 1 else b""
         highest = {
             None: 0,
             Bounded.COUNT: self._limits.items_max,
             Bounded.BYTE: self._limits.command_max_bytes,
             Bounded.BIT: 8 * self._limits.command_max_bytes,
         }[bounded]
-        if len(digits) > _DIGITS_MAX or int(digits) > highest:
+        too_high = number.isdigit() and (len(number) > _DIGITS_MAX or int(number) > highest)
+        if too_high or number.startswith(b"-"):
             raise InvalidParameterError(
-                "commands", f"the second argument of {name} is at most {highest}"
+                "commands", f"the second argument of {name} is from 0 to {highest}"
             )
 
 

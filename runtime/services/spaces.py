@@ -171,10 +171,11 @@ class SpaceService:
         _log.info("space_private_key_reset", space=space_id)
 
     async def _delete_late(self, space_id: str) -> None:
-        """What calls and uploads left that ended meanwhile, and what only calls could reach. The space is
-        gone already: a part that does not answer now keeps what it has; nobody can ask for it."""
+        """What calls, logins and uploads left that ended meanwhile, and what only calls could reach. The
+        space is gone already: a part that does not answer now keeps what it has; nobody can ask for it."""
         parts = {
             "records": self._records.delete_space,
+            "users": self._users.delete_space,
             "files": self._files.remove_space,
             "redis": self._redis.remove_space,
         }

@@ -2,9 +2,9 @@
 
     1.<key id>.<payload, base64url>.<HMAC-SHA256 over what stands before, base64url>
 
-The payload is JSON: space, user, expiry (s since 1970), issue (ms since 1970), app id, provider, open id;
-those of older versions have neither issue nor open id. Keys live sealed in the control plane; two are live at
-a time. A new key signs only after every gateway can know it.
+The payload is JSON: space, user, expiry (s since 1970), issue (ms since 1970; `stamp_ms` of revocations), app
+id, provider, open id; those of older versions have neither issue nor open id. Keys live sealed in the control
+plane; two are live at a time. A new key signs only after every gateway can know it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.errors import TokenError, YunhanError
 from runtime.messages import AccessConfig, Principal
 from runtime.ports import Clock, ControlStore, TokenKey
 from runtime.sealing import SecretBox
-from runtime.services.revocations import is_revoked
+from runtime.services.revocations import is_revoked, stamp_ms
 from sandbox.json_text import dump_json
 
 _log = structlog.get_logger(__name__)
@@ -79,15 +79,16 @@ class TokenService:
             except YunhanError as error:
                 _log.warning("token_keys_not_read", error=str(error))
 
-    def issue(self, space_id: str, principal: Principal) -> str:
-        """A token for this user of this space, valid for `ttl_s`."""
+    def issue(self, space_id: str, principal: Principal, *, access: AccessConfig) -> str:
+        """A token for this user of this space, valid for `ttl_s`; none of the revocations that `access` has
+        is meant for it."""
         now_ms = self._clock.now_ms()
         payload = dump_json(
             {
                 "s": space_id,
                 "u": principal.user_id,
                 "e": now_ms // 1000 + self.ttl_s,
-                "i": now_ms,
+                "i": stamp_ms(access, principal.user_id, now_ms),
                 "a": principal.app_id,
                 "p": principal.provider,
                 "o": principal.open_id,

@@ -35,7 +35,7 @@ _OPEN_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLimits:
-    """Of logins at platforms: seconds for one, and how many are under way."""
+    """Of logins at one platform: seconds for one, and how many are under way, in all and of one space."""
 
     timeout_s: float
     under_way_max: int
@@ -43,8 +43,9 @@ class LoginLimits:
 
 
 class UserService:
-    """Use cases. What a platform does costs its space's own logins only: they are bounded in time and number
-    and refused beyond it, so a slow platform holds up nothing else."""
+    """Use cases. Logins are bounded in time, and in number for each platform and for each space at it; more
+    are refused at once. So a slow platform holds up only logins at itself, and an app whose logins are slow
+    or many only those of its space, until several such spaces have taken all places at that platform."""
 
     def __init__(
         self,
@@ -62,10 +63,14 @@ class UserService:
         self._keys = keys
         self._clock = clock
         self._limits = limits
-        self._under_way: Counter[str] = Counter()
+        self._under_way: Counter[Provider] = Counter()
+        self._under_way_of: Counter[tuple[Provider, str]] = Counter()
 
-    def authorize_anonymous(self, space_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """A token of a new user, of whom no record is kept. uniCloud sends no `clientIdentifier`. Raises
+    def authorize_anonymous(
+        self, space_id: str, access: AccessConfig, params: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """A token of a new user, of whom no record is kept. uniCloud sends no `clientIdentifier`: the app id
+        is empty then, which tells such users from those of whom nothing is known (`Profiles`). Raises
         InvalidParameterError."""
         app_id = params.get("clientIdentifier")
         if app_id is not None and (not isinstance(app_id, str) or len(app_id) > _ANONYMOUS_APP_MAX):
@@ -74,7 +79,7 @@ class UserService:
                 f"clientIdentifier must be a text of at most {_ANONYMOUS_APP_MAX} characters",
             )
         user_id = new_user_id(self._clock.now_ms())
-        return self._session(space_id, Principal(user_id=user_id, app_id=app_id))
+        return self._session(space_id, access, Principal(user_id=user_id, app_id=app_id or ""))
 
     async def authorize(
         self, space_id: str, access: AccessConfig, params: Mapping[str, Any]
@@ -94,7 +99,7 @@ class UserService:
                 " (my.getAuthCode, wx.login, dd.getAuthCode)?",
             )
         keys = self._keys_for(space_id, access, provider, app_id, params.get("isvAppId"))
-        user = await self._exchange(space_id, self._platforms[provider], keys, auth_code)
+        user = await self._exchange(space_id, provider, keys, auth_code)
         record = await self._records.seen(
             space_id, provider, app_id, user.open_id, now_ms=self._clock.now_ms()
         )
@@ -104,10 +109,10 @@ class UserService:
             provider=provider.value,
             open_id=record.open_id,
         )
-        return self._session(space_id, principal)
+        return self._session(space_id, access, principal)
 
-    def _session(self, space_id: str, principal: Principal) -> dict[str, Any]:
-        token = self._tokens.issue(space_id, principal)
+    def _session(self, space_id: str, access: AccessConfig, principal: Principal) -> dict[str, Any]:
+        token = self._tokens.issue(space_id, principal, access=access)
         return {"accessToken": token, "expiresInSecond": self._tokens.ttl_s}
 
     def _keys_for(
@@ -141,9 +146,10 @@ class UserService:
         return replace(stored.keys, app_auth_token=token)
 
     async def _exchange(
-        self, space_id: str, platform: Platform, keys: PlatformKeys, auth_code: str
+        self, space_id: str, provider: Provider, keys: PlatformKeys, auth_code: str
     ) -> PlatformUser:
-        async with self._place(space_id):
+        platform = self._platforms[provider]
+        async with self._place(provider, space_id):
             try:
                 async with asyncio.timeout(self._limits.timeout_s):
                     user = await platform.exchange(keys, auth_code)
@@ -156,21 +162,24 @@ class UserService:
         return user
 
     @asynccontextmanager
-    async def _place(self, space_id: str) -> AsyncIterator[None]:
-        """Room for one login. Raises OverloadedError at once."""
-        limits = self._limits
+    async def _place(self, provider: Provider, space_id: str) -> AsyncIterator[None]:
+        """Room for one login at this platform. Raises OverloadedError at once."""
+        limits, mine = self._limits, (provider, space_id)
         if (
-            self._under_way[space_id] >= limits.under_way_max_per_space
-            or self._under_way.total() >= limits.under_way_max
+            self._under_way_of[mine] >= limits.under_way_max_per_space
+            or self._under_way[provider] >= limits.under_way_max
         ):
-            raise OverloadedError("too many logins are under way at platforms; try again later")
-        self._under_way[space_id] += 1
+            name = self._platforms[provider].name
+            raise OverloadedError(f"too many logins are under way at {name}; try again later")
+        self._under_way[provider] += 1
+        self._under_way_of[mine] += 1
         try:
             yield
         finally:
-            self._under_way[space_id] -= 1
-            if not self._under_way[space_id]:
-                del self._under_way[space_id]
+            self._under_way[provider] -= 1
+            self._under_way_of[mine] -= 1
+            if not self._under_way_of[mine]:
+                del self._under_way_of[mine]
 
 
 def _provider(name: object) -> Provider:

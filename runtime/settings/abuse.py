@@ -48,7 +48,7 @@ class AbuseSettings(SettingGroup):
     rate_ip_limit: int = setting(
         0,
         "count",
-        "requests from one address (IPv6: one /64) in a window to /client, uploads and"
+        "requests from one address (IPv6: one /64) in a window to /client, upload forms and"
         " triggers; 0 = no limit",
         ge=0,
     )

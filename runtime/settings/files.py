@@ -70,6 +70,16 @@ class FileSettings(SettingGroup):
     file_uploads_open_max_per_space: int = setting(
         1000, "count", "uploads of a space under way or not yet reported; more are refused", ge=1
     )
+    file_uploads_open_max_per_user: int = setting(
+        50, "count", "the same that apps begin for one user of a space", ge=1
+    )
+    file_uploads_reserved_percent: int = setting(
+        25,
+        "percent",
+        "of YUNHAN_FILE_UPLOADS_OPEN_MAX_PER_SPACE: what apps leave to functions, backends and management",
+        ge=0,
+        le=90,
+    )
     file_store_timeout_s: float = setting(
         300.0, "s", "longest way of an upload from this machine into the file store", gt=0
     )
@@ -84,12 +94,6 @@ class FileSettings(SettingGroup):
     )
     file_sweep_batch_max: int = setting(
         500, "count", "uploads, and files, looked at in one step of a sweep", ge=1
-    )
-    file_uploads_max: int = setting(
-        64, "count", "files that one program takes in at the same time; more are refused", ge=1
-    )
-    file_downloads_max: int = setting(
-        512, "count", "files that one program sends at the same time; more are refused", ge=1
     )
     file_page_max: int = setting(100, "count", "files of one page of a list", ge=1, le=1000)
 

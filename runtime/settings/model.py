@@ -18,6 +18,7 @@ from runtime.settings.docker import DockerSettings
 from runtime.settings.documents import DocumentSettings
 from runtime.settings.egress import EgressSettings
 from runtime.settings.fields import SettingGroup
+from runtime.settings.file_http import FileHttpSettings
 from runtime.settings.files import FileSettings
 from runtime.settings.http_proxy import HttpProxySettings
 from runtime.settings.intake import IntakeSettings
@@ -48,6 +49,7 @@ class Settings(
     DocumentSettings,
     DatabaseSettings,
     FileSettings,
+    FileHttpSettings,
     UserSettings,
     AbuseSettings,
     RedisSettings,

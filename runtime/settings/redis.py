@@ -33,7 +33,7 @@ class RedisSettings(SettingGroup):
         "yunhan", "name", "of all keys; one for each installation on a Redis"
     )
     redis_connections_max: int = setting(
-        16, "count", "connections of one program for each of its two uses", ge=1
+        32, "count", "connections of one program for each of its two uses", ge=2
     )
     redis_connect_timeout_s: float = setting(2.0, "s", "longest connect to Redis", gt=0)
     redis_timeout_s: float = setting(
@@ -49,7 +49,10 @@ class RedisSettings(SettingGroup):
         64, "count", "commands of redisCli under way on one worker; more are refused", ge=1
     )
     redis_under_way_max_per_space: int = setting(
-        16, "count", "the same of one space, so that no space takes the others' share", ge=1
+        16,
+        "count",
+        "the same of one space: fewer than YUNHAN_REDIS_CONNECTIONS_MAX, so that none holds them all",
+        ge=1,
     )
     redis_arguments_max: int = setting(
         1000, "count", "arguments of one command of redisCli, its name included", ge=2
@@ -87,6 +90,12 @@ class RedisSettings(SettingGroup):
             raise ValueError(
                 f"YUNHAN_REDIS_UNDER_WAY_MAX_PER_SPACE={self.redis_under_way_max_per_space} must not be"
                 f" greater than YUNHAN_REDIS_UNDER_WAY_MAX={self.redis_under_way_max}"
+            )
+        if self.redis_under_way_max_per_space >= self.redis_connections_max:
+            raise ValueError(
+                f"YUNHAN_REDIS_UNDER_WAY_MAX_PER_SPACE={self.redis_under_way_max_per_space} must be less than"
+                f" YUNHAN_REDIS_CONNECTIONS_MAX={self.redis_connections_max}: one space with slow commands"
+                " would hold every connection"
             )
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -10,6 +11,9 @@ from pydantic import field_validator, model_validator
 from runtime.settings.fields import KIB, SettingGroup, setting
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ADDRESS = re.compile(r"[A-Za-z0-9:/.\[\]_~-]+")
+"""Characters of a scheme, host, port and path; nothing of a user, query or fragment, and no white space, some
+of which `urlsplit` would drop."""
 
 
 class UserSettings(SettingGroup):
@@ -36,10 +40,16 @@ class UserSettings(SettingGroup):
     )
     platform_response_max_bytes: int = setting(64 * KIB, "bytes", "answer of a platform", ge=1024)
     platform_logins_max: int = setting(
-        64, "count", "logins under way at platforms in one gateway; more are refused", ge=1
+        64,
+        "count",
+        "logins under way at one platform in one gateway; more are refused, others' are not",
+        ge=1,
     )
     platform_logins_max_per_space: int = setting(
-        16, "count", "the same of one space, so that no space takes the others' share", ge=1
+        16,
+        "count",
+        "the same of one space at one platform, so that no space takes the others' share",
+        ge=1,
     )
     platform_apps_max: int = setting(
         50, "count", "apps with keys in one space; the space's document holds them", ge=1, le=200
@@ -62,9 +72,7 @@ class UserSettings(SettingGroup):
     @classmethod
     def _a_safe_address(cls, value: str) -> str:
         """Keys travel to it."""
-        url = urlsplit(value)
-        safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)
-        if not safe or not url.hostname or url.query or url.fragment or url.username:
+        if not _is_safe(value):
             raise ValueError(
                 "an https URL without user and query (http only to this machine), e.g. https://host/path"
             )
@@ -79,3 +87,16 @@ class UserSettings(SettingGroup):
                 f" YUNHAN_PLATFORM_LOGINS_MAX={self.platform_logins_max}"
             )
         return self
+
+
+def _is_safe(address: str) -> bool:
+    if not _ADDRESS.fullmatch(address):
+        return False
+    try:
+        url = urlsplit(address)
+        port = url.port
+    except ValueError:  # a port that is none, or brackets around no address
+        return False
+    if not url.hostname or port == 0 or url.netloc.endswith(":"):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)

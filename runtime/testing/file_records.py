@@ -49,7 +49,7 @@ class FileRecordsContract(FileUploadsContract):
             file_of("a.png", owner_id=None),
             replace(file_of("a.png"), stale=("files/x/1", "files/x/2")),
             replace(file_of("a.png"), blob=None, stale=("files/x/1",)),
-            replace(file_of("a.png"), blob=None),
+            replace(file_of("a.png"), blob=None, stored_ms=NOW),
             replace(
                 file_of("a.png"),
                 blob=replace(
@@ -231,6 +231,30 @@ class FileRecordsContract(FileUploadsContract):
         await records.remove(stored["marked"])
         assert await records.unfinished(before_ms=NOW, limit=9) == [stored["empty"]]
         assert await records.read(OTHER, done.file_id) == done
+
+    async def test_unfinished_ones_are_gone_through_in_parts(self, records: FileRecords) -> None:
+        """Though several changed at once, and though some change meanwhile."""
+        stored = [
+            await records.put(
+                replace(
+                    file_of(f"{number}", space_id=SPACE if number % 2 else OTHER),
+                    blob=None,
+                    modified_ms=NOW + number // 3,
+                ),
+                expected_version=None,
+            )
+            for number in range(7)
+        ]
+        seen: list[FileRecord] = []
+        while part := await records.unfinished(
+            before_ms=NOW + 9, limit=2, after=seen[-1] if seen else None
+        ):
+            seen += part
+            later = replace(part[-1], modified_ms=NOW + 9)
+            await records.put(later, expected_version=part[-1].version)
+        assert len(seen) == len(stored)
+        assert {each.path for each in seen} == {each.path for each in stored}
+        assert [each.modified_ms for each in seen] == [each.modified_ms for each in stored]
 
     async def test_deletes_a_space_and_no_other(self, records: FileRecords) -> None:
         for number in range(200):

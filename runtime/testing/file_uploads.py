@@ -123,6 +123,9 @@ class FileUploadsContract:
         mine = await find(SPACE, "file-1", now_ms=NOW, owner_id="user-1", limit=9)
         assert mine == [new, old]
         assert await find(SPACE, "file-1", now_ms=NOW, owner_id="user-2", limit=9) == []
+        assert await find(SPACE, "file-1", now_ms=NOW, trusted=True, limit=9) == [backend]
+        both = await find(SPACE, "file-1", now_ms=NOW, owner_id="user-1", trusted=True, limit=9)
+        assert both == []
         assert await find(SPACE, "file-3", now_ms=NOW, limit=9) == []
 
     async def test_what_is_over_cannot_be_reported(self, records: FileRecords) -> None:
@@ -160,6 +163,19 @@ class FileUploadsContract:
         assert await records.expired_uploads(before_ms=NOW, limit=2) == expected[:2]
         assert await records.expired_uploads(before_ms=NOW, limit=0) == []
         assert await records.expired_uploads(before_ms=NOW - HOUR, limit=9) == []
+
+    async def test_expired_ones_are_gone_through_in_parts(self, records: FileRecords) -> None:
+        """Though several expire at once, and though some go meanwhile."""
+        uploads = [upload_of(f"u{number}", expires_ms=NOW + number // 3) for number in range(7)]
+        for each in reversed(uploads):
+            await records.begin_upload(each)
+        seen: list[Upload] = []
+        while part := await records.expired_uploads(
+            before_ms=NOW + 9, limit=2, after=seen[-1] if seen else None
+        ):
+            seen += part
+            await records.forget_upload(part[-1].upload_id)
+        assert seen == uploads
 
     async def test_deleting_a_space_takes_its_uploads(self, records: FileRecords) -> None:
         await records.begin_upload(upload_of("a"))

@@ -35,6 +35,7 @@ from runtime.backends.rabbitmq.options import RabbitMqOptions
 from runtime.backends.rates_memory import RatesMemory
 from runtime.backends.rates_redis import RatesRedis
 from runtime.backends.records_mongodb import RecordsMongodb
+from runtime.backends.redis.config import read_config
 from runtime.backends.redis.connections import RedisConnections
 from runtime.backends.redis.options import RedisOptions
 from runtime.backends.redis_commands import CommandsRedis
@@ -249,6 +250,11 @@ async def _open_redis(settings: Settings, stack: AsyncExitStack) -> RedisCommand
         return None
     options = RedisOptions.from_settings(settings)
     return CommandsRedis(await stack.enter_async_context(RedisConnections.opened(options)))
+
+
+async def read_redis_config(settings: Settings, *names: str) -> dict[str, str]:
+    """See `read_config`, of the Redis that is set. Raises OursError and CallerError."""
+    return await read_config(RedisOptions.from_settings(settings), names)
 
 
 async def open_intake(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Intake:

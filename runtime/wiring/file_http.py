@@ -13,6 +13,8 @@ from runtime.gateway.cross_origin import CrossOrigin
 from runtime.gateway.door import Door
 from runtime.gateway.files.download import DownloadDeps
 from runtime.gateway.files.receive import ReceiveDeps
+from runtime.gateway.files.shares import ClientKey, UploadShares, unknown_client
+from runtime.gateway.spool import LowestRate
 from runtime.gateway.under_way import UnderWay
 from runtime.services.directory import SpaceDirectory
 from runtime.wiring.common import Common
@@ -33,8 +35,9 @@ def outside(common: Common, budget: BodyBudget, door: Door, origins: CrossOrigin
     return _file_http(
         common,
         budget,
-        check=_checks_origin(common.directory, door, origins),
-        note=_notes_origin(common.directory, door, origins),
+        check=_checks_origin(common.directory, origins),
+        note=_notes_origin(common.directory, origins),
+        client_key=door.client_key,
     )
 
 
@@ -44,10 +47,12 @@ def inside(common: Common, budget: BodyBudget) -> FileHttp:
     async def nothing(_request: web.Request, _space_id: str) -> None:
         return
 
-    return _file_http(common, budget, check=nothing, note=nothing)
+    return _file_http(common, budget, check=nothing, note=nothing, client_key=unknown_client)
 
 
-def _file_http(common: Common, budget: BodyBudget, *, check: _Check, note: _Check) -> FileHttp:
+def _file_http(
+    common: Common, budget: BodyBudget, *, check: _Check, note: _Check, client_key: ClientKey
+) -> FileHttp:
     settings, files = common.settings, common.files
     return FileHttp(
         receive=ReceiveDeps(
@@ -58,9 +63,23 @@ def _file_http(common: Common, budget: BodyBudget, *, check: _Check, note: _Chec
                 settings.file_uploads_max,
                 what="uploads of files",
                 setting="YUNHAN_FILE_UPLOADS_MAX",
+                clock=common.clock,
             ),
+            shares=UploadShares(
+                at_once_max=settings.file_uploads_max,
+                per_space_max=settings.file_uploads_max_per_space,
+                per_user_max=settings.file_uploads_max_per_user,
+                per_client_max=settings.file_uploads_max_per_client,
+                reserved_percent=settings.file_uploads_max_reserved_percent,
+            ),
+            client_key=client_key,
             budget=budget,
             idle_timeout_s=settings.body_timeout_s,
+            lowest_rate=LowestRate(
+                free_s=settings.file_upload_free_s,
+                bytes_per_s=settings.file_upload_min_bytes_per_s,
+            ),
+            clock=common.clock,
             fields_timeout_s=settings.body_timeout_s,
         ),
         downloads=DownloadDeps(
@@ -70,14 +89,16 @@ def _file_http(common: Common, budget: BodyBudget, *, check: _Check, note: _Chec
                 settings.file_downloads_max,
                 what="downloads of files",
                 setting="YUNHAN_FILE_DOWNLOADS_MAX",
+                clock=common.clock,
             ),
+            per_client_max=settings.file_downloads_max_per_client,
+            client_key=client_key,
         ),
     )
 
 
-def _checks_origin(directory: SpaceDirectory, door: Door, origins: CrossOrigin) -> _Check:
+def _checks_origin(directory: SpaceDirectory, origins: CrossOrigin) -> _Check:
     async def check(request: web.Request, space_id: str) -> None:
-        await door.let_in(request)
         if "Origin" in request.headers:
             space = await directory.get(space_id)
             origins.check(request, space.space_id, space.access)
@@ -85,9 +106,8 @@ def _checks_origin(directory: SpaceDirectory, door: Door, origins: CrossOrigin) 
     return check
 
 
-def _notes_origin(directory: SpaceDirectory, door: Door, origins: CrossOrigin) -> _Check:
+def _notes_origin(directory: SpaceDirectory, origins: CrossOrigin) -> _Check:
     async def note(request: web.Request, space_id: str) -> None:
-        await door.let_in(request)
         if "Origin" in request.headers:
             try:
                 space = await directory.get(space_id)

@@ -17,9 +17,11 @@ from runtime.services.file_changes import FileChanges
 from runtime.services.file_downloads import FileDownloads
 from runtime.services.file_remains import FileRemains
 from runtime.services.file_sweeper import FileSweeper, FileSweepLimits
+from runtime.services.file_upload_room import RoomLimits
 from runtime.services.file_uploads import FileUploads, UploadLimits
 from runtime.services.files import FileLimits, FileService
 from runtime.settings import Settings
+from sandbox.api import FileHosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,11 @@ def build_files(
             clock=clock,
             limits=UploadLimits(
                 max_bytes=settings.file_max_bytes,
-                open_max=settings.file_uploads_open_max_per_space,
+                room=RoomLimits(
+                    per_space=settings.file_uploads_open_max_per_space,
+                    per_user=settings.file_uploads_open_max_per_user,
+                    reserved_percent=settings.file_uploads_reserved_percent,
+                ),
                 ttl_s=settings.file_sign_ttl_s,
                 store_s=settings.file_store_timeout_s,
             ),
@@ -115,6 +121,23 @@ def upload_host(settings: Settings) -> str:
         return f"{at.netloc}{at.path}{PATH}"
     host, port = settings.https_address
     return f"{_name_of(host)}:{port}{PATH}"
+
+
+def file_hosts(addresses: FileAddresses, inside: str) -> FileHosts | None:
+    """How functions reach files whose public addresses name this machine itself, which in a sandbox is the
+    sandbox. None where they name any other host: the way there is the network's. `inside` is the URL at which
+    sandboxes send files."""
+    name = urlsplit(f"//{addresses.cdn_host}").hostname or ""
+    if not _is_this_machine(name):
+        return None
+    return FileHosts(public=f"https://{addresses.cdn_host}", internal=inside)
+
+
+def _is_this_machine(name: str) -> bool:
+    try:
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _name_of(host: str) -> str:

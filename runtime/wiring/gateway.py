@@ -239,6 +239,7 @@ async def build_gateway(
     file_http = outside(common, budget, door, origins)
     add_file_routes(
         app,
+        door=door,
         receive=file_http.receive,
         downloads=file_http.downloads,
         preflight=preflight(FILE_METHODS),
@@ -412,6 +413,7 @@ def _administration(
         UploadDeps(
             packages=packages,
             addresses=addresses,
+            door=door,
             spool_dir=common.spool,
             zip_max_bytes=settings.package_zip_max_bytes,
             in_flight_max=settings.uploads_in_flight_max,

@@ -153,7 +153,7 @@ def trigger_limits(settings: Settings) -> TriggerLimits:
 
 
 def login_limits(settings: Settings) -> LoginLimits:
-    """Of logins at platforms in one gateway."""
+    """Of logins at one platform in one gateway."""
     return LoginLimits(
         timeout_s=settings.platform_timeout_s,
         under_way_max=settings.platform_logins_max,

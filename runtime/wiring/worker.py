@@ -32,6 +32,7 @@ from runtime.slots import Slots
 from runtime.wiring.adapters import WorkerAdapters
 from runtime.wiring.common import Common, lost, unstarted
 from runtime.wiring.file_http import inside
+from runtime.wiring.files import file_hosts
 from runtime.wiring.limits import http_proxy_limits, package_limits
 from runtime.wiring.rungs import has_egress_socket
 from runtime.worker import Worker
@@ -93,6 +94,15 @@ async def build_worker(
         limits=package_limits(settings),
     )
     await stack.enter_async_context(code.open())
+    file_http = inside(common, BodyBudget(settings.bodies_max_bytes))
+    files_host = await stack.enter_async_context(
+        worker_adapters.files.open(
+            settings,
+            receive=file_http.receive,
+            downloads=file_http.downloads,
+            walled=has_egress_socket(spawner.rung),
+        )
+    )
     pool = SandboxPool(
         spawner=spawner,
         code=code,
@@ -103,17 +113,9 @@ async def build_worker(
         prewarm=settings.sandboxes_prewarmed,
         prewarm_memory_mb=settings.sandbox_prewarm_memory_mb,
         idle_s=settings.sandbox_idle_s,
+        file_hosts=file_hosts(common.files.addresses, files_host),
     )
     await stack.enter_async_context(pool.open())
-    file_http = inside(common, BodyBudget(settings.bodies_max_bytes))
-    files_host = await stack.enter_async_context(
-        worker_adapters.files.open(
-            settings,
-            receive=file_http.receive,
-            downloads=file_http.downloads,
-            walled=has_egress_socket(spawner.rung),
-        )
-    )
     common.directory.used = pool.spaces
     common.directory.on_read = lambda space_id, view: pool.retire(space_id, _live(view))
     calls = FunctionCalls(

@@ -58,7 +58,13 @@ class WorkerFiles:
         """Serve, and yield the `host` of `generateProximalSign` for functions. `walled`: sandboxes have an
         egress socket; otherwise a free loopback port is taken, which raises OSError when there is none."""
         app = web.Application(middlewares=[_bounded])
-        add_file_routes(app, receive=receive, downloads=downloads, preflight=_no_browser)
+        add_file_routes(
+            app,
+            door=None,
+            receive=receive,
+            downloads=downloads,
+            preflight=_no_browser,
+        )
         runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         connections = _connections(runner, settings, walled=walled)

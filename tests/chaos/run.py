@@ -4,6 +4,7 @@
     python -m tests.chaos.run --only sandboxes --rung bubblewrap   (see tests/chaos/sandboxes.py)
     python -m tests.chaos.run --only burst --rung bubblewrap       (see tests/chaos/burst.py)
     python -m tests.chaos.run --only database                      (see tests/chaos/database.py)
+    python -m tests.chaos.run --only files                         (see tests/chaos/files.py)
     python -m tests.chaos.run --only distributed                   (see tests/chaos/distributed/main.py)
     python -m tests.chaos.run --summary            noted runs of the distributed form, and their sums
 
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.data_dir import DataDir
-from tests.chaos import burst, database, sandboxes
+from tests.chaos import burst, database, files, sandboxes
 from tests.chaos.distributed import main as distributed
 from tests.chaos.distributed.records import RECORDS, summary
 from tests.chaos.results import RESULTS, note
@@ -205,6 +206,7 @@ ELSEWHERE = {
     "sandboxes": sandboxes.main,
     "burst": burst.main,
     "database": database.main,
+    "files": files.main,
     "distributed": distributed.main,
     "programs": programs,
 }

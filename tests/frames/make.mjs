@@ -42,6 +42,23 @@ const valid = [
     '{"EMPTY":"","GREETING":"你好 😀","LINES":"one\\n\\"two\\" = 2"}',
   ],
   [
+    'bind with another way to files',
+    'to_sandbox',
+    {
+      t: 'bind',
+      id: 'req-0001',
+      space: 'mp-space-1',
+      function: 'hello',
+      deployment: 'dep-0001',
+      codeDir: '/code',
+      limits: LIMITS,
+      files: {
+        public: 'https://localhost:8743/oss',
+        internal: 'http://files.yunhan.internal/oss',
+      },
+    },
+  ],
+  [
     'invoke',
     'to_sandbox',
     {
@@ -406,6 +423,23 @@ const malformed = [
     'to_sandbox',
     text(
       '{"t":"bind","id":"req-0001","space":"s","function":"f","deployment":"d","codeDir":"/code"}',
+    ),
+    'bad_member',
+  ],
+  [
+    'bind with half a way to files',
+    'to_sandbox',
+    text(
+      JSON.stringify({
+        t: 'bind',
+        id: 'req-0001',
+        space: 's',
+        function: 'f',
+        deployment: 'd',
+        codeDir: '/code',
+        limits: LIMITS,
+        files: { public: 'https://localhost:8743/oss' },
+      }),
     ),
     'bad_member',
   ],

@@ -20,6 +20,7 @@ from runtime.services.file_downloads import FileDownloads
 from runtime.services.file_remains import FileRemains
 from runtime.services.file_spaces import FileCaller
 from runtime.services.file_sweeper import FileSweeper, FileSweepLimits
+from runtime.services.file_upload_room import RoomLimits
 from runtime.services.file_uploads import FileUploads, ReceivedFile, UploadLimits
 from runtime.services.files import FileLimits, FileService, UploadSide
 from tests.harness.clock import FakeClock
@@ -94,6 +95,8 @@ class FileStage:
         records: Any = None,
         files: Any = None,
         open_max: int = 1000,
+        open_max_per_user: int = 1000,
+        reserved_percent: int = 0,
         batch_max: int = 100,
     ) -> None:
         self.clock = FakeClock()
@@ -120,7 +123,16 @@ class FileStage:
             policy_key=POLICY_KEY,
             urls=urls,
             clock=self.clock,
-            limits=UploadLimits(max_bytes=MAX_BYTES, open_max=open_max, ttl_s=TTL_S, store_s=60.0),
+            limits=UploadLimits(
+                max_bytes=MAX_BYTES,
+                room=RoomLimits(
+                    per_space=open_max,
+                    per_user=open_max_per_user,
+                    reserved_percent=reserved_percent,
+                ),
+                ttl_s=TTL_S,
+                store_s=60.0,
+            ),
         )
         self.downloads = FileDownloads(
             records=seen_records, files=seen_files, spaces=self, urls=urls, clock=self.clock

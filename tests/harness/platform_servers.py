@@ -114,6 +114,9 @@ class PlatformServers:
         self.url = ""
         self.users: dict[str, str] = {}
         """By the code of a login, which is good once."""
+        self.logging_in = ""
+        """Who logs in with other codes, `{platform}-code-...`, each good once; empty = they are bad."""
+        self._spent: set[str] = set()
         self.secrets = {
             "wx0001": "wechat-secret-0123456789abcdef",
             "ding01": "dingtalk-secret-0123",
@@ -156,6 +159,15 @@ class PlatformServers:
         """DingTalk forgets the access tokens that it gave."""
         self.dingtalk_tokens.clear()
 
+    def _user_of(self, platform: str, code: str) -> str:
+        """Spends a code; empty for a bad one."""
+        if code in self.users:
+            return self.users.pop(code)
+        if code in self._spent or not code.startswith(f"{platform}-code-"):
+            return ""
+        self._spent.add(code)
+        return self.logging_in
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[PlatformServers]:
         app = web.Application()
@@ -187,20 +199,20 @@ class PlatformServers:
     async def _alipay(self, request: web.Request) -> web.Response:
         form = dict(parse_qsl((await request.read()).decode(), strict_parsing=True))
         refused = self._alipay_refusal(request, form)
-        code = form.get("code", "")
-        if refused is None and code not in self.users:
+        user = "" if refused else self._user_of("alipay", form.get("code", ""))
+        if refused is None and not user:
             refused = ("40002", "isv.code-invalid", "授权码code无效")
         if refused is not None:
             said = {"code": refused[0], "msg": "Invalid Arguments"}
             said |= {"sub_code": refused[1], "sub_msg": refused[2]}
             return self._alipay_answer("error_response", json.dumps(said, ensure_ascii=False))
-        user = {
+        token = {
             "access_token": "of-the-user",
             "expires_in": "300",
             "auth_start": "2026-01-01 00:00:00",
         }
-        kind = "user_id" if self.users[code].startswith("2088") else "open_id"
-        text = json.dumps({**user, kind: self.users.pop(code), "re": "a/b"}).replace("/", "\\/")
+        kind = "user_id" if user.startswith("2088") else "open_id"
+        text = json.dumps({**token, kind: user, "re": "a/b"}).replace("/", "\\/")
         return self._alipay_answer("alipay_system_oauth_token_response", text)
 
     def _alipay_refusal(
@@ -247,10 +259,9 @@ class PlatformServers:
             said: dict[str, Any] = {"errcode": 40125, "errmsg": "invalid appsecret, rid: 1-2-3"}
         elif query.get("grant_type") != "authorization_code":
             said = {"errcode": 40002, "errmsg": "invalid grant_type"}
-        elif query.get("js_code") not in self.users:
+        elif not (user := self._user_of("wechat", query.get("js_code", ""))):
             said = {"errcode": 40029, "errmsg": "invalid code, rid: 1-2-3"}
         else:
-            user = self.users.pop(query["js_code"])
             said = {"openid": user, "unionid": f"union-{user}", "session_key": "c2Vzc2lvbi1rZXk="}
         return web.Response(text=json.dumps(said), content_type="text/plain")
 
@@ -273,10 +284,9 @@ class PlatformServers:
                 "sub_code": "40014",
                 "sub_msg": "不合法的access_token",
             }
-        elif sent.get("code") not in self.users:
+        elif not (user := self._user_of("dingtalk", sent.get("code", ""))):
             said = {"errcode": 40078, "errmsg": "不存在的临时授权码"}
         else:
-            user = self.users.pop(sent["code"])
             result = {"userid": user, "unionid": f"union-{user}", "sys": False}
             said = {"errcode": 0, "errmsg": "ok", "result": result}
         return web.json_response(said)

@@ -23,10 +23,13 @@ from runtime.files.signed_urls import UrlSigner
 from runtime.gateway.bodies import BodyBudget
 from runtime.gateway.files.download import DownloadDeps
 from runtime.gateway.files.receive import ReceiveDeps
+from runtime.gateway.files.shares import UploadShares, unknown_client
+from runtime.gateway.spool import LowestRate
 from runtime.gateway.under_way import UnderWay
 from runtime.messages import FileRecord, SpaceStatus, UploadState
 from runtime.ports import SystemClock
 from runtime.services.file_downloads import FileDownloads
+from runtime.services.file_upload_room import RoomLimits
 from runtime.services.file_uploads import FileUploads, UploadLimits
 from runtime.settings import MIB, Settings
 from runtime.wiring.worker_files import INTERNAL_NAME, WorkerFiles
@@ -103,12 +106,23 @@ class Files:
             "urls": UrlSigner(KEY),
             "clock": self.clock,
         }
-        limits = UploadLimits(max_bytes=len(LARGE), open_max=10, ttl_s=60, store_s=60)
+        room = RoomLimits(per_space=10, per_user=10, reserved_percent=0)
+        limits = UploadLimits(max_bytes=len(LARGE), room=room, ttl_s=60, store_s=60)
         self.receive = ReceiveDeps(
             uploads=FileUploads(**common, policy_key=KEY, limits=limits),
             check_origin=no_check,
             spool_dir=spool,
             at_once=UnderWay(4, what="uploads", setting="x"),
+            shares=UploadShares(
+                at_once_max=4,
+                per_space_max=4,
+                per_user_max=4,
+                per_client_max=0,
+                reserved_percent=0,
+            ),
+            client_key=unknown_client,
+            lowest_rate=LowestRate(free_s=10, bytes_per_s=1),
+            clock=self.clock,
             budget=BodyBudget(MIB),
             idle_timeout_s=10,
             fields_timeout_s=10,
@@ -117,6 +131,8 @@ class Files:
             downloads=FileDownloads(**common),
             note_origin=no_check,
             at_once=UnderWay(4, what="downloads", setting="x"),
+            per_client_max=0,
+            client_key=unknown_client,
         )
 
     async def on_call(self, method: str, params: bytes, *, user_id: str | None = None) -> bytes:
@@ -136,7 +152,6 @@ class Files:
         policy = PostPolicy(
             upload_id=f"upload{self._uploads}",
             space_id=SPACE_ID,
-            file_id=file_id_of(SPACE_ID, path),
             path=path,
             owner_id=None,
             trusted=True,

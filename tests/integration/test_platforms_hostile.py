@@ -148,7 +148,7 @@ async def test_another_certificate_of_the_platform_is_told(stage: Stage) -> None
         await stage.log_in(Provider.ALIPAY, "code")
 
 
-async def test_a_slow_platform_holds_its_own_space_only_and_ends_in_time(stage: Stage) -> None:
+async def test_a_slow_platform_holds_its_own_logins_only_and_ends_in_time(stage: Stage) -> None:
     async def slow(_request: web.Request) -> web.Response:
         await stage.servers.released.wait()
         return web.Response()
@@ -161,7 +161,7 @@ async def test_a_slow_platform_holds_its_own_space_only_and_ends_in_time(stage: 
     ]
     await until(lambda: len(stage.servers.asked) == len(waiting))
     with pytest.raises(OverloadedError):
-        await stage.log_in(Provider.ALIPAY, "one-more", users)
+        await stage.log_in(Provider.WECHAT, "one-more", users)
     for task in waiting:
         task.cancel()
     ended = await asyncio.gather(*waiting, return_exceptions=True)

@@ -333,6 +333,7 @@ class Bench:
         handler = management_handler(self.deps(url))
         packages = upload_handlers(
             UploadDeps(
+                door=open_door(),
                 packages=self.packages,
                 addresses=self.addresses(url),
                 spool_dir=spool_dir,

@@ -1,8 +1,9 @@
-"""What platforms answer, read with distrust, and Alipay's signatures. Pure."""
+"""What platforms answer, read with distrust, Alipay's signatures, and the addresses that are asked."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import orjson
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from runtime.backends.platform_dingtalk import DingtalkPlatform
+from runtime.backends.platform_wechat import WechatPlatform
 from runtime.backends.platforms.alipay_signatures import (
     certificate_sn,
     is_signed,
@@ -19,10 +22,11 @@ from runtime.backends.platforms.alipay_signatures import (
     string_to_sign,
 )
 from runtime.backends.platforms.answers import json_object, refusal
-from runtime.backends.platforms.http import PlatformAnswer, PlatformRequest
+from runtime.backends.platforms.http import PlatformAnswer, PlatformHttp, PlatformRequest
 from runtime.backends.platforms.raw_members import raw_members
-from runtime.ports import PlatformUnavailableError
+from runtime.ports import PlatformKeys, PlatformRefusedError, PlatformUnavailableError
 from runtime.settings.users import UserSettings
+from tests.harness.clock import FakeClock
 from tests.harness.platform_servers import key_pair
 
 VALUES = st.recursive(
@@ -137,6 +141,45 @@ def test_a_secret_is_never_repeated(secret: str, around: str) -> None:
     assert secret not in error.message
 
 
+class ScriptedHttp(PlatformHttp):
+    """Answers with the next of these, as JSON."""
+
+    def __init__(self, *answers: Mapping[str, object]) -> None:
+        super().__init__(response_max_bytes=1024)
+        self._answers = list(answers)
+
+    async def send(self, request: PlatformRequest) -> PlatformAnswer:
+        return PlatformAnswer(status=200, body=orjson.dumps(self._answers.pop(0)))
+
+
+@pytest.mark.parametrize("code", [0, "0", "", None])
+async def test_wechats_success_in_any_form(code: object) -> None:
+    http = ScriptedHttp({"openid": "o-1", "errcode": code}, {"openid": "o-1"})
+    platform = WechatPlatform(http=http, url="https://p")
+    for _ in range(2):
+        assert (await platform.exchange(PlatformKeys(app_id="wx1"), "code")).open_id == "o-1"
+
+
+@pytest.mark.parametrize("code", [-1, 40029, "40029", [], {}, True])
+async def test_anything_else_is_wechats_refusal(code: object) -> None:
+    platform = WechatPlatform(
+        http=ScriptedHttp({"openid": "o-1", "errcode": code}), url="https://p"
+    )
+    with pytest.raises(PlatformRefusedError):
+        await platform.exchange(PlatformKeys(app_id="wx1"), "code")
+
+
+@pytest.mark.parametrize("code", [88, "88"])
+async def test_dingtalks_code_may_be_wrapped(code: object) -> None:
+    http = ScriptedHttp(
+        {"accessToken": "token-1", "expireIn": 7200}, {"errcode": code, "sub_code": "40078"}
+    )
+    platform = DingtalkPlatform(http=http, clock=FakeClock(), url="https://p", oapi_url="https://q")
+    with pytest.raises(PlatformRefusedError) as caught:
+        await platform.exchange(PlatformKeys(app_id="ding1"), "code")
+    assert caught.value.answer_code == "40078"
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"1", b'{"a":' * 2000])
 def test_what_is_no_object_is_the_platforms_fault(body: bytes) -> None:
     with pytest.raises(PlatformUnavailableError) as caught:
@@ -162,6 +205,22 @@ def test_requests_and_answers_show_nothing_of_what_they_hold() -> None:
         "https://",
         "https://u:p@example.com",
         "https://e.com/?a=b",
+        "https://e.com?",
+        "https://e.com/#",
+        "https://:pw@example.com",
+        "https://@example.com",
+        "https://example.com:99999",
+        "https://example.com:abc",
+        "https://example.com:0",
+        "https://example.com:",
+        "https://a b",
+        "https://example.com/\n",
+        "https://exa\nmple.com",
+        " https://example.com",
+        "https://example.com\\@other.com",
+        "https://[::1",
+        "https:///path",
+        "http://localhost.example.com",
     ],
 )
 def test_keys_travel_to_safe_addresses_only(url: str) -> None:
@@ -172,5 +231,7 @@ def test_keys_travel_to_safe_addresses_only(url: str) -> None:
 def test_addresses_of_this_machine_and_paths_are_taken() -> None:
     settings = UserSettings(platform_wechat_url="http://127.0.0.1:9/wechat/")
     assert settings.platform_wechat_url == "http://127.0.0.1:9/wechat"
+    for address in ("http://[::1]:80/x", "https://openapi-sandbox.dl.alipaydev.com:443/a_b/c~d"):
+        assert UserSettings(platform_alipay_url=address).platform_alipay_url == address
     with pytest.raises(ValidationError, match="PER_SPACE"):
         UserSettings(platform_logins_max=1)

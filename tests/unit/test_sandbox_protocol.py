@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.api import Fault, Limits, LogLevel, LogLine, OutcomeKind, Usage, WechatUser
+from sandbox.api import Fault, FileHosts, Limits, LogLevel, LogLine, OutcomeKind, Usage, WechatUser
 from sandbox.frame_codec import SANDBOX_DECODERS, WORKER_DECODERS
 from sandbox.frames import (
     Bind,
@@ -130,6 +130,18 @@ def test_a_golden_bind_carries_its_environment() -> None:
     assert frame.env == {}
 
 
+def test_a_golden_bind_tells_where_files_are() -> None:
+    rows = {row["name"]: bytes.fromhex(row["hex"]) for row in GOLDEN["valid"]}
+    [frame] = parser_of("to_sandbox").feed(rows["bind with another way to files"])
+    assert isinstance(frame, Bind)
+    assert frame.files == FileHosts(
+        public="https://localhost:8743/oss", internal="http://files.yunhan.internal/oss"
+    )
+    [frame] = parser_of("to_sandbox").feed(rows["bind"])
+    assert isinstance(frame, Bind)
+    assert frame.files is None
+
+
 @pytest.mark.parametrize("payload", [b'{"A":', b'["hush"]', b'"hush"', b"null", b'{"A":1}'])
 def test_an_environment_that_is_no_object_of_texts_is_refused_unquoted(payload: bytes) -> None:
     golden = next(row for row in GOLDEN["valid"] if row["name"] == "bind")
@@ -170,6 +182,7 @@ worker_frames: st.SearchStrategy[Frame] = st.one_of(
         deployment=texts,
         code_dir=texts,
         limits=wire_limits,
+        files=st.none() | st.builds(FileHosts, public=texts, internal=texts),
     ),
     st.builds(
         Invoke,

@@ -117,7 +117,25 @@ async def test_other_commands_are_refused(cli: RedisCli, redis: Recording, name:
         ["ZUNIONSTORE", "d", "x", "a"],
         ["ZUNIONSTORE", "d", "٢", "a", "b"],
         ["ZUNIONSTORE", "d", "9" * 400, "a"],
-        ["SRANDMEMBER", "s", -10_001],
+        ["ZUNIONSTORE", "d", "02", "a", "b"],
+        ["ZUNIONSTORE", "d", "0000000002", "a", "b"],
+        ["ZUNIONSTORE", "d", "1000000000", "a"],
+        ["SRANDMEMBER", "s", -1],
+        ["HRANDFIELD", "h", -10_000, "WITHVALUES"],
+        ["ZRANDMEMBER", "z", "-2", "WITHSCORES"],
+        ["MGET", "a", "b", "a"],
+        ["MGET", 1, "1"],
+        ["HMGET", "h", "f", "f"],
+        ["SUNIONSTORE", "d", "s", "s"],
+        ["SINTER", "s", "t", "s"],
+        ["PFMERGE", "d", "a", "a"],
+        ["ZINTERSTORE", "d", 2, "a", "a", "AGGREGATE", "MAX"],
+        ["MGET", *range(101)],
+        ["HMGET", "h", *range(101)],
+        ["SDIFF", *range(17)],
+        ["SUNIONSTORE", "d", *range(17)],
+        ["PFCOUNT", *range(17)],
+        ["ZDIFFSTORE", "d", 17, *range(17)],
         ["SRANDMEMBER", "s", "-999999999999999999999999"],
         ["HRANDFIELD", "h", 10_001],
         ["LPOP", "l", 10_001],
@@ -142,13 +160,19 @@ async def test_what_is_too_large_is_refused(cli: RedisCli, redis: Recording) -> 
 
 async def test_bounded_numbers_that_fit_are_sent(cli: RedisCli, redis: Recording) -> None:
     for command in (
-        ["SRANDMEMBER", "s", -10_000],
+        ["SRANDMEMBER", "s", 10_000],
         ["SETRANGE", "k", LIMITS.command_max_bytes, "x"],
         ["HSCAN", "match", 0, "COUNT", 10],
         ["LPOP", "l", "many"],
+        ["MGET", *range(100)],
+        ["HMGET", "f", "f", *range(99)],
+        ["SUNIONSTORE", "d", "d", *range(15)],
+        ["ZUNIONSTORE", "d", 16, "d", *range(15), "WEIGHTS", *[1] * 16],
+        ["DEL", "a", "a"],
+        ["HSET", "h", "f", 1, "f", 2],
     ):
         await cli.run("mp-1", {"commands": command})
-    assert len(redis.sent) == 4
+        assert len(redis.sent.pop()) == len(command)
 
 
 async def test_answers_are_json(cli: RedisCli, redis: Recording) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from runtime.errors import CallerError, InvalidParameterError, NotFoundError, UnavailableError
-from runtime.messages import Space, SpaceStatus
+from runtime.messages import Provider, Space, SpaceStatus, UserRecord
 from runtime.ports import RecordQuery
 from runtime.sealing import SealingError, SecretBox
 from runtime.services.code_blobs import code_key
@@ -142,6 +142,21 @@ async def test_deleting_a_space_takes_everything_that_no_other_space_uses(tmp_pa
     assert await records_of(bench, OTHER_ID) == 1
     with pytest.raises(NotFoundError):
         await bench.spaces.delete(SPACE_ID)
+
+
+async def test_a_user_who_logs_in_while_the_space_is_deleted_is_deleted_too() -> None:
+    bench = Bench()
+    await bench.add_space()
+    users, delete = bench.parts.users, bench.control.delete_space
+    late: list[UserRecord] = []
+
+    async def log_in_first(space_id: str) -> None:
+        late.append(await users.seen(space_id, Provider.WECHAT, "wx1", "open-id", now_ms=1))
+        await delete(space_id)
+
+    bench.control.delete_space = log_in_first  # type: ignore[method-assign]
+    await bench.spaces.delete(SPACE_ID)
+    assert await users.read(SPACE_ID, late[0].user_id) is None
 
 
 async def test_a_deletion_killed_at_any_step_can_be_finished(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from runtime.settings import (
     load_settings,
     unknown_in,
 )
-from runtime.settings.fields import unit_of
+from runtime.settings.fields import SettingGroup, unit_of
 
 
 @pytest.fixture(autouse=True)
@@ -222,3 +222,10 @@ def test_a_lost_gateway_must_not_lose_a_tick() -> None:
     assert load_settings({"YUNHAN_TIMER_LATE_MAX_S": "25"}).timer_late_max_s == 25
     with pytest.raises(SettingsError, match=r"YUNHAN_TIMER_LATE_MAX_S=24 must be greater than 24"):
         load_settings({"YUNHAN_TIMER_LATE_MAX_S": "24"})
+
+
+def test_a_setting_stands_in_one_group() -> None:
+    """Of two declarations the later one would win without a word."""
+    groups = [group for group in Settings.__bases__ if issubclass(group, SettingGroup)]
+    names = [name for group in groups for name in group.model_fields]
+    assert sorted(names) == sorted(set(names))

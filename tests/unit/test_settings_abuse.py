@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from runtime.backends.redis.options import RedisOptions, RedisSetupError
+from runtime.settings import Settings
 from runtime.settings.abuse import AbuseSettings
 from runtime.settings.fields import without_credentials
 from runtime.settings.networks import parse_networks
@@ -72,6 +74,25 @@ def test_the_password_of_a_file_counts(tmp_path: Path) -> None:
     settings = RedisSettings(redis_url="redis://u:from-url@r", redis_password_file=str(file))
     options = RedisOptions.from_settings(settings)
     assert (options.user, options.password) == ("u", "from file")
+
+
+def test_no_space_holds_every_connection() -> None:
+    settings = RedisSettings()
+    assert settings.redis_under_way_max_per_space < settings.redis_connections_max
+    with pytest.raises(ValidationError, match="YUNHAN_REDIS_CONNECTIONS_MAX=6"):
+        RedisSettings(redis_connections_max=6)
+    assert RedisSettings(redis_connections_max=2, redis_under_way_max_per_space=1)
+
+
+@pytest.mark.parametrize("shown", [repr, str])
+def test_the_password_of_a_url_is_not_shown(shown: Callable[[object], str]) -> None:
+    for settings in (
+        RedisSettings(redis_url="redis://u:p%2Fw@host:1/0"),
+        Settings(redis_url="redis://u:p%2Fw@host:1/0", queue_url="amqp://u:p%2Fw@host"),
+    ):
+        assert "p%2Fw" not in shown(settings)
+        assert "redis_url='redis://***@host:1/0'" in shown(settings)
+        assert settings.redis_url == "redis://u:p%2Fw@host:1/0"
 
 
 def test_a_space_has_no_more_than_the_worker() -> None:

@@ -41,20 +41,20 @@ def store() -> ControlMemory:
 async def test_a_token_tells_its_user(store: ControlMemory, clock: FakeClock) -> None:
     tokens = service(store, clock)
     await tokens.load()
-    assert tokens.verify(SPACE, tokens.issue(SPACE, USER), access=NOTHING) == USER
+    assert tokens.verify(SPACE, tokens.issue(SPACE, USER, access=NOTHING), access=NOTHING) == USER
 
 
 async def test_every_gateway_verifies_every_token(store: ControlMemory, clock: FakeClock) -> None:
     one, other = service(store, clock), service(store, clock)
     await one.load()
     await other.load()
-    assert other.verify(SPACE, one.issue(SPACE, USER), access=NOTHING) == USER
+    assert other.verify(SPACE, one.issue(SPACE, USER, access=NOTHING), access=NOTHING) == USER
 
 
 async def test_a_token_ends_after_its_time(store: ControlMemory, clock: FakeClock) -> None:
     tokens = service(store, clock)
     await tokens.load()
-    token = tokens.issue(SPACE, USER)
+    token = tokens.issue(SPACE, USER, access=NOTHING)
     clock.advance(599)
     assert tokens.verify(SPACE, token, access=NOTHING) == USER
     clock.advance(1)
@@ -66,13 +66,13 @@ async def test_a_token_is_good_for_its_space_only(store: ControlMemory, clock: F
     tokens = service(store, clock)
     await tokens.load()
     with pytest.raises(TokenError, match="another space"):
-        tokens.verify("mp-other", tokens.issue(SPACE, USER), access=NOTHING)
+        tokens.verify("mp-other", tokens.issue(SPACE, USER, access=NOTHING), access=NOTHING)
 
 
 async def test_any_changed_character_is_refused(store: ControlMemory, clock: FakeClock) -> None:
     tokens = service(store, clock)
     await tokens.load()
-    token = tokens.issue(SPACE, USER)
+    token = tokens.issue(SPACE, USER, access=NOTHING)
     for place in range(len(token)):
         changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
         if _same_bytes(changed, token):
@@ -94,7 +94,7 @@ def _same_bytes(one: str, other: str) -> bool:
 async def test_garbage_is_token_trouble(text: str) -> None:
     tokens = service(ControlMemory(), FakeClock())
     await tokens.load()
-    key_id = tokens.issue(SPACE, USER).split(".")[1]
+    key_id = tokens.issue(SPACE, USER, access=NOTHING).split(".")[1]
     for garbage in (text, f"1.{text}", f"1.{key_id}.{text}", f"1.{key_id}.{text}.{text}"):
         with pytest.raises(TokenError):
             tokens.verify(SPACE, garbage, access=NOTHING)
@@ -104,14 +104,16 @@ async def test_rotation_is_not_seen_by_users(store: ControlMemory, clock: FakeCl
     rotating, lagging = service(store, clock), service(store, clock)
     await rotating.load()
     await lagging.load()
-    before = rotating.issue(SPACE, USER)
+    before = rotating.issue(SPACE, USER, access=NOTHING)
     clock.advance(86_401)
     await rotating.load()  # makes a new key, which the other gateway does not know yet
-    assert lagging.verify(SPACE, rotating.issue(SPACE, USER), access=NOTHING) == USER
+    assert (
+        lagging.verify(SPACE, rotating.issue(SPACE, USER, access=NOTHING), access=NOTHING) == USER
+    )
     await lagging.load()
     clock.advance(10)
     await rotating.load()
-    after = rotating.issue(SPACE, USER)
+    after = rotating.issue(SPACE, USER, access=NOTHING)
     assert after.split(".")[1] != before.split(".")[1], "the new key signs now"
     assert lagging.verify(SPACE, after, access=NOTHING) == USER
 
@@ -129,7 +131,7 @@ async def test_keys_are_stored_sealed_and_survive_a_restart(
 ) -> None:
     first = service(store, clock)
     await first.load()
-    token = first.issue(SPACE, USER)
+    token = first.issue(SPACE, USER, access=NOTHING)
     again = service(store, clock)
     await again.load()
     assert again.verify(SPACE, token, access=NOTHING) == USER
@@ -137,7 +139,7 @@ async def test_keys_are_stored_sealed_and_survive_a_restart(
 
 def forged(tokens: TokenService, **claims: object) -> str:
     """A token with these claims, signed with the present key, as another version would issue it."""
-    key_id = tokens.issue(SPACE, USER).split(".")[1]
+    key_id = tokens.issue(SPACE, USER, access=NOTHING).split(".")[1]
     payload = base64.urlsafe_b64encode(orjson.dumps(claims)).decode().rstrip("=")
     signed = f"1.{key_id}.{payload}"
     mac = base64.urlsafe_b64encode(tokens._mac(key_id, signed)).decode().rstrip("=")
@@ -178,7 +180,7 @@ async def test_a_token_carries_what_the_platform_calls_its_user(
     tokens = service(store, clock)
     await tokens.load()
     named = replace(USER, open_id="2088000000000001")
-    assert tokens.verify(SPACE, tokens.issue(SPACE, named), access=NOTHING) == named
+    assert tokens.verify(SPACE, tokens.issue(SPACE, named, access=NOTHING), access=NOTHING) == named
 
 
 async def test_a_shorter_life_holds_for_tokens_that_are_out(
@@ -187,10 +189,26 @@ async def test_a_shorter_life_holds_for_tokens_that_are_out(
     """Else a revocation would be forgotten before the tokens that it is about."""
     tokens = service(store, clock)
     await tokens.load()
-    token = tokens.issue(SPACE, USER)
+    token = tokens.issue(SPACE, USER, access=NOTHING)
     tokens.ttl_s = 60
     clock.advance(60)
     assert tokens.verify(SPACE, token, access=NOTHING) == USER
     clock.advance(1)
     with pytest.raises(TokenError, match="expired"):
         tokens.verify(SPACE, token, access=NOTHING)
+
+
+async def test_a_time_of_issue_ahead_does_not_lengthen_a_life(
+    store: ControlMemory, clock: FakeClock
+) -> None:
+    """A token is stamped after the revocations that are known, and still ends after its time."""
+    tokens = service(store, clock)
+    await tokens.load()
+    access = AccessConfig(tokens_from_ms=clock.now_ms() + 5000)
+    token = tokens.issue(SPACE, USER, access=access)
+    assert tokens.verify(SPACE, token, access=access) == USER
+    clock.advance(599)
+    assert tokens.verify(SPACE, token, access=access) == USER
+    clock.advance(1)
+    with pytest.raises(TokenError, match="expired"):
+        tokens.verify(SPACE, token, access=access)

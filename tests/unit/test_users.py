@@ -19,7 +19,14 @@ from runtime.errors import (
     OursError,
     OverloadedError,
 )
-from runtime.messages import AccessConfig, PlatformConfig, Principal, Provider
+from runtime.messages import (
+    AccessConfig,
+    PlatformConfig,
+    Principal,
+    Provider,
+    Revocation,
+    UserRecord,
+)
 from runtime.ports import (
     Platform,
     PlatformKeys,
@@ -34,6 +41,7 @@ from runtime.services.sealed_platform_keys import SealedPlatformKeys, StoredKeys
 from runtime.services.tokens import TokenService
 from runtime.services.users import LoginLimits, UserService
 from tests.harness.clock import FakeClock
+from tests.harness.polling import until
 
 SPACE = "mp-00000000-0000-4000-8000-000000000001"
 OTHER = "mp-00000000-0000-4000-8000-000000000002"
@@ -59,12 +67,26 @@ class ScriptedPlatform(Platform):
         return PlatformUser(open_id=self.open_id)
 
 
+class CountedUsers(UsersMemory):
+    """Counts how often a user is looked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    async def read(self, space_id: str, user_id: str) -> UserRecord | None:
+        self.reads += 1
+        return await super().read(space_id, user_id)
+
+
 class Stage:
     """The service over memory."""
 
     def __init__(self, *, timeout_s: float = 60, box: SecretBox = BOX) -> None:
         self.clock = FakeClock()
         self.platform = ScriptedPlatform()
+        self.other = ScriptedPlatform()
+        """DingTalk."""
         self.tokens = TokenService(
             store=ControlMemory(),
             box=BOX,
@@ -73,11 +95,11 @@ class Stage:
             rotate_s=86_400,
             settle_s=10,
         )
-        self.records = UsersMemory()
+        self.records = CountedUsers()
         self.users = UserService(
             tokens=self.tokens,
             records=self.records,
-            platforms=dict.fromkeys(Provider, self.platform),
+            platforms={**dict.fromkeys(Provider, self.platform), Provider.DINGTALK: self.other},
             keys=SealedPlatformKeys(box),
             clock=self.clock,
             limits=LoginLimits(timeout_s=timeout_s, under_way_max=3, under_way_max_per_space=2),
@@ -95,9 +117,11 @@ class Stage:
         return user
 
 
-def config(provider: Provider, app_id: str, **entrusted: str) -> PlatformConfig:
+def config(
+    provider: Provider, app_id: str, *, space_id: str = SPACE, **entrusted: str
+) -> PlatformConfig:
     stored = StoredKeys(keys=secret_keys(app_id, "the-secret"), app_auth_tokens=entrusted)
-    sealed = SEALED.seal(SPACE, provider, stored)
+    sealed = SEALED.seal(space_id, provider, stored)
     return PlatformConfig(
         provider=provider, app_id=app_id, sealed=sealed, created_ms=1, modified_ms=1
     )
@@ -114,7 +138,7 @@ async def test_each_anonymous_user_is_new_and_known_by_its_id(stage: Stage) -> N
     now_ms = stage.clock.now_ms()
     ids = set()
     for params in ({"clientIdentifier": "app"}, {}, {"clientIdentifier": "应用"}):
-        session = stage.users.authorize_anonymous(SPACE, params)
+        session = stage.users.authorize_anonymous(SPACE, stage.access, params)
         assert session["expiresInSecond"] == 600
         principal = stage.tokens.verify(SPACE, session["accessToken"], access=stage.access)
         assert (principal.provider, principal.open_id) == (None, None)
@@ -128,12 +152,18 @@ async def test_each_anonymous_user_is_new_and_known_by_its_id(stage: Stage) -> N
         ids.add(principal.user_id)
         now_ms += 60_000
     assert len(ids) == 3
+    assert stage.records.reads == 0, "there is no record of any of them"
+
+
+async def test_users_whom_a_backend_names_are_looked_for(stage: Stage) -> None:
+    await stage.told(Principal(user_id="6560f0aa0123456789abcdef"))
+    assert stage.records.reads == 1
 
 
 @pytest.mark.parametrize("app_id", ["x" * 129, 5, ["a"], {}])
 def test_no_app_of_an_anonymous_user(app_id: object) -> None:
     with pytest.raises(InvalidParameterError):
-        Stage().users.authorize_anonymous(SPACE, {"clientIdentifier": app_id})
+        Stage().users.authorize_anonymous(SPACE, AccessConfig(), {"clientIdentifier": app_id})
 
 
 async def test_a_platforms_user_keeps_its_id_and_its_times(stage: Stage) -> None:
@@ -241,18 +271,50 @@ async def test_an_id_that_is_none_is_the_platforms_fault(stage: Stage, open_id: 
         await stage.authorize()
 
 
-async def test_logins_are_bounded_for_each_space_and_in_all(stage: Stage) -> None:
-    stage.access = AccessConfig(platforms=(config(Provider.WECHAT, "wx1"),))
+DINGTALK = {"authProvider": "dingtalk_openapi", "clientIdentifier": "ding1"}
+
+
+async def test_logins_are_bounded_for_each_space_and_each_platform(stage: Stage) -> None:
+    stage.access = AccessConfig(
+        platforms=(config(Provider.WECHAT, "wx1"), config(Provider.DINGTALK, "ding1"))
+    )
+    elsewhere = AccessConfig(platforms=(config(Provider.WECHAT, "wx1", space_id=OTHER),))
     stage.platform.gate.clear()
     async with asyncio.TaskGroup() as group:
         mine = [group.create_task(stage.authorize()) for _ in range(2)]
-        while len(stage.platform.asked) < 2:
-            await asyncio.sleep(0)
-        with pytest.raises(OverloadedError):
+        await until(lambda: len(stage.platform.asked) == 2)
+        with pytest.raises(OverloadedError, match="at Scripted"):
             await stage.authorize()
+        group.create_task(stage.users.authorize(OTHER, elsewhere, LOGIN))
+        await until(lambda: len(stage.platform.asked) == 3)
+        with pytest.raises(OverloadedError):
+            await stage.users.authorize(OTHER, elsewhere, LOGIN)
+        assert (await stage.authorize(**DINGTALK)).open_id == "user-1", "another platform"
+        stage.other.gate.clear()
+        others = [group.create_task(stage.authorize(**DINGTALK)) for _ in range(2)]
+        await until(lambda: len(stage.other.asked) == 3)
+        with pytest.raises(OverloadedError):
+            await stage.authorize(**DINGTALK)
         stage.platform.gate.set()
+        stage.other.gate.set()
     assert len({task.result() for task in mine}) == 1
+    assert len({task.result() for task in others}) == 1
     await stage.authorize()
+    await stage.users.authorize(OTHER, elsewhere, LOGIN)
+
+
+async def test_sessions_right_after_a_revocation_are_good(stage: Stage) -> None:
+    """Both kinds, although revocations cover some seconds more."""
+    user = await stage.authorize()
+    assert user.user_id is not None
+    later_ms = stage.clock.now_ms() + 5000
+    revoked = Revocation(user_id=user.user_id, before_ms=later_ms)
+    stage.access = AccessConfig(
+        platforms=stage.access.platforms, revocations=(revoked,), tokens_from_ms=later_ms - 1
+    )
+    assert await stage.authorize() == user
+    session = stage.users.authorize_anonymous(SPACE, stage.access, {})
+    stage.tokens.verify(SPACE, session["accessToken"], access=stage.access)
 
 
 async def test_a_platform_that_is_late_frees_its_place() -> None:
@@ -277,7 +339,7 @@ def test_every_token_is_within_its_bound(app: str, open_id: str) -> None:
     principal = Principal(
         user_id="f" * 24, app_id=app, provider="dingtalk_openapi", open_id=open_id
     )
-    token = stage.tokens.issue(SPACE, principal)
+    token = stage.tokens.issue(SPACE, principal, access=stage.access)
     assert stage.tokens.verify(SPACE, token, access=stage.access) == principal
 
 

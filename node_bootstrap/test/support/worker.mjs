@@ -69,7 +69,7 @@ export class Worker {
   }
 
   /** Binds a fixture (a file or folder below test/fixtures/) and resolves to the `bound` frame. */
-  async bind(fixture, { name = 'probe', limits = {}, variables = '' } = {}) {
+  async bind(fixture, { name = 'probe', limits = {}, variables = '', files } = {}) {
     const header = {
       t: 'bind',
       id: 'load',
@@ -78,6 +78,7 @@ export class Worker {
       deployment: 'dep-1',
       codeDir: resolve(FIXTURES, fixture),
       limits: { ...LIMITS, ...limits },
+      ...(files && { files }),
     };
     this.send(header, variables);
     return this.frame('bound');

@@ -12,6 +12,7 @@ Short names, because they are stored with every document:
     y   keys of stale blobs           st  state
     c   created, ms                   d   stored, ms
     m   modified, ms
+    d   stored, ms
     v   version
     k   whether it is a post          a blob: k key, n size, h MD5, t content type,
         (`path_windows`)                      r headers, u the uploader's own words
@@ -61,6 +62,7 @@ def file_to_document(record: FileRecord) -> Document:
         "y": list(record.stale),
         "c": record.created_ms,
         "m": record.modified_ms,
+        "d": record.stored_ms,
         "v": record.version,
         "k": _post(record.version),
     }
@@ -149,6 +151,7 @@ def _file(document: Mapping[str, Any]) -> FileRecord:
         owner_id=document["o"],
         blob=_blob(document["x"]),
         stale=tuple(document["y"]),
+        stored_ms=int(document.get("d", 0)),
         created_ms=int(document["c"]),
         modified_ms=int(document["m"]),
         version=int(document["v"]),

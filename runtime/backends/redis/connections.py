@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio.connection import Connection, SSLConnection
@@ -17,7 +18,7 @@ from runtime.backends.redis.options import RedisOptions
 from runtime.errors import UnavailableError
 from runtime.ports.redis import RedisValue
 
-_OURS = frozenset(
+_NOT_NOW = frozenset(
     {
         "ASK",
         "BUSY",
@@ -33,7 +34,17 @@ _OURS = frozenset(
         "WRONGPASS",
     }
 )
-"""Errors of Redis that say that it cannot be used now, or as it is set; the others are about the command."""
+"""Errors of Redis that say that it cannot be used now: the next command goes over another connection."""
+_AS_SET = frozenset({"NOPERM", "OOM"})
+"""Those about how it is set: what its user may do, and its memory. All others are about the command."""
+
+
+class RedisUnansweredError(UnavailableError):
+    """The command was sent, in part at least, and no answer came: it may have been carried out."""
+
+
+class RedisSetError(UnavailableError):
+    """Redis does not do this as it is set: its operator has to change that. Nothing was carried out."""
 
 
 class RedisRefusedError(Exception):
@@ -42,6 +53,17 @@ class RedisRefusedError(Exception):
 
 class RedisAnswerError(Exception):
     """The answer is beyond the bounds; the text says which."""
+
+
+@dataclass(slots=True)
+class _Sending:
+    """How far one command came."""
+
+    begun: bool = False
+
+    def failed(self, text: str) -> UnavailableError:
+        """What to raise when there is no answer."""
+        return RedisUnansweredError(text) if self.begun else UnavailableError(text)
 
 
 class RedisConnections:
@@ -64,25 +86,31 @@ class RedisConnections:
             await connections.close()
 
     async def call(self, command: Sequence[bytes], *, timeout_s: float | None = None) -> RedisValue:
-        """The answer to one command, texts as bytes. Raises RedisRefusedError, RedisAnswerError, and
-        UnavailableError when there is none in time, the wait for a connection included: then the command may
-        have been carried out."""
+        """The answer to one command, texts as bytes. Raises RedisRefusedError, RedisAnswerError,
+        RedisUnansweredError, RedisSetError, and UnavailableError when it was not sent, the time that it
+        waits for a connection included, or when Redis cannot carry it out now."""
         where = self._options.where
+        sending = _Sending()
         try:
             async with asyncio.timeout(self._options.timeout_s if timeout_s is None else timeout_s):
                 async with self._free:
-                    return await self._exchange(command)
+                    return await self._exchange(command, sending)
         except AnswerTooLargeError as error:
             raise RedisAnswerError(str(error)) from None
         except ResponseError as error:
             text = str(error)
-            if text.partition(" ")[0] in _OURS:
+            code = text.partition(" ")[0]
+            if code in _AS_SET:
+                raise RedisSetError(
+                    f"Redis at {where} refuses as it is set: {text[:300]}"
+                ) from None
+            if code in _NOT_NOW:
                 raise UnavailableError(f"Redis at {where} refuses: {text[:300]}") from None
             raise RedisRefusedError(text) from None
         except TimeoutError:
-            raise UnavailableError(f"Redis at {where} does not answer in time") from None
+            raise sending.failed(f"Redis at {where} does not answer in time") from None
         except (RedisError, OSError, ValueError, EOFError) as error:
-            raise UnavailableError(
+            raise sending.failed(
                 f"Redis at {where} cannot be reached: {type(error).__name__}: {str(error)[:300]}"
             ) from None
 
@@ -92,7 +120,7 @@ class RedisConnections:
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
-    async def _exchange(self, command: Sequence[bytes]) -> RedisValue:
+    async def _exchange(self, command: Sequence[bytes], sending: _Sending) -> RedisValue:
         """A connection whose exchange did not end with an answer is not used again: what comes later on it
         would be taken for the answer to another command."""
         connection = self._idle.pop() if self._idle else self._make()
@@ -102,11 +130,12 @@ class RedisConnections:
                 await connection.disconnect(nowait=True)  # Redis ended it meanwhile
             if not connection.is_connected:
                 await self._connect(connection)
+            sending.begun = True
             await connection.send_command(*command, check_health=False)
             try:
                 answer: RedisValue = await connection.read_response(disable_decoding=True)
             except ResponseError as error:
-                usable = str(error).partition(" ")[0] not in _OURS
+                usable = str(error).partition(" ")[0] not in _NOT_NOW
                 raise
             usable = True
             return answer

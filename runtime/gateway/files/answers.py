@@ -21,7 +21,7 @@ from runtime.errors import (
     StorageFullError,
     YunhanError,
 )
-from runtime.files.refusals import FileDeniedError, SignatureRefusedError
+from runtime.files.refusals import FileDeniedError, SignatureRefusedError, TooManyUploadsError
 from runtime.gateway.bodies import BodyTooLargeError
 from runtime.gateway.request_id import HEADER, request_id_of
 from runtime.gateway.visitors import AddressRefusedError
@@ -49,6 +49,7 @@ _STATUS_OF_TYPE: tuple[tuple[type[YunhanError], int], ...] = (
     (NotFoundError, 404),
     (FileReplacedError, 409),
     (RateExceededError, 429),
+    (TooManyUploadsError, 429),
     (StorageFullError, 507),
 )
 """Whatever is not here: 400 is the caller's fault, 503 ours and over soon, 500 ours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from runtime.errors import CallerError
+from runtime.gateway.cross_origin import add_headers
 from runtime.gateway.files.addresses import file_address
 from runtime.gateway.files.answers import INVALID_RANGE, PRECONDITION_FAILED, refusal
 from runtime.gateway.files.conditions import Validators, precondition_status, range_holds
@@ -20,6 +21,7 @@ from runtime.gateway.files.download_headers import (
     validators_of,
 )
 from runtime.gateway.files.ranges import ByteRange, UnsatisfiableRangeError, parse_range
+from runtime.gateway.files.shares import ClientKey, client_share
 from runtime.gateway.request_id import request_id_of
 from runtime.gateway.under_way import UnderWay
 from runtime.services.file_downloads import Download, FileDownloads, FileReplacedError
@@ -30,11 +32,20 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadDeps:
     """`note_origin` takes down whether the page that asks may read the answer; no file is refused for that.
-    `at_once` bounds the answers whose bytes are under way: each has one or two chunks in memory."""
+    `at_once` bounds the answers whose bytes are under way, `per_client_max` those to one client (0: no
+    bound): each has one or two chunks in memory, and lasts as long as its client is slow."""
 
     downloads: FileDownloads
     note_origin: Callable[[web.Request, str], Awaitable[None]]
     at_once: UnderWay
+    per_client_max: int
+    client_key: ClientKey
+
+    def room(self, request: web.Request) -> AbstractContextManager[None]:
+        """For one answer. Raises OverloadedError when it is entered."""
+        setting = "YUNHAN_FILE_DOWNLOADS_MAX_PER_CLIENT"
+        client = self.client_key(request)
+        return self.at_once.one(*client_share(client, self.per_client_max, setting))
 
 
 async def download(deps: DownloadDeps, request: web.Request) -> web.StreamResponse:
@@ -69,10 +80,11 @@ async def _download(deps: DownloadDeps, request: web.Request) -> web.StreamRespo
         headers["Content-Range"] = part.content_range(size)
     response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
     response.content_length = size if part is None else part.length
+    add_headers(request, response)
     if request.method == "HEAD" or size == 0:
         await response.prepare(request)
         return response
-    with deps.at_once.one():
+    with deps.room(request):
         chunks = await deps.downloads.chunks(
             found, 0 if part is None else part.start, response.content_length
         )

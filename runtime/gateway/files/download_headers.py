@@ -18,11 +18,12 @@ from runtime.gateway.files.receive import etag_of
 from runtime.messages import Blob
 
 _INERT = re.compile(
-    r"(image/(?!svg)[a-z0-9.+-]+|audio/[a-z0-9.+-]+|video/[a-z0-9.+-]+|application/pdf)"
+    r"((image|audio|video)/[a-z0-9.-]+|application/pdf)"
     r"([ \t]*;[ \t]*charset=[a-z0-9-]+)?",
     re.IGNORECASE,
 )
-"""The whole value: of several types in one field browsers take the last."""
+"""The whole value: of several types in one field browsers take the last. Without `+`: whatever ends in `+xml`
+is a document to browsers, with scripts, SVG like all others."""
 
 _NOT_MODIFIED = ("ETag", "Last-Modified", "Cache-Control", "Expires", "Vary")
 """What a 304 repeats (RFC 9110, 15.4.5)."""

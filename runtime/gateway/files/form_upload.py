@@ -12,14 +12,13 @@ from runtime.gateway.files.expectations import let_body_come
 from runtime.gateway.files.form_fields import FIELDS_MAX, FIELDS_MAX_BYTES, UploadForm, read_fields
 from runtime.gateway.files.multipart import PART_HEAD_MAX, MultipartReader, boundary_of
 from runtime.gateway.files.receive import ReceiveDeps, check_announced, etag_of, receive
-from runtime.gateway.spool import BodyChunks
+from runtime.services.file_headers import UNKNOWN_TYPE
 
 REST_MAX_BYTES = 64 * 1024
 """Of what follows the file: it is ignored."""
 _FORM_MAX_BYTES = FIELDS_MAX_BYTES + FIELDS_MAX * PART_HEAD_MAX + REST_MAX_BYTES
 """What a form may hold beside its file."""
 
-_UNKNOWN_TYPE = "application/octet-stream"
 _STATUSES = {"201": 201, "204": 204}
 
 
@@ -30,13 +29,13 @@ async def upload_by_form(deps: ReceiveDeps, request: web.Request) -> web.Respons
     """
     boundary = boundary_of(request.headers.get("content-type", ""))
     await let_body_come(request)
-    parts = MultipartReader(BodyChunks(request, idle_s=deps.idle_timeout_s), boundary)
+    parts = MultipartReader(deps.body_of(request), boundary)
     with _room(deps.budget):
         form = await read_fields(parts, timeout_s=deps.fields_timeout_s)
     grant = deps.uploads.open_form(form.fields)
     await deps.check_origin(request, grant.space_id)
     check_announced(request, grant.max_bytes + _FORM_MAX_BYTES)
-    with deps.at_once.one():  # by signed forms only: strangers cannot fill it
+    with deps.room(request, grant):
         async with deps.uploads.receiving(grant) as under_way, aclosing(parts.data()) as data:
             blob = await receive(
                 deps,
@@ -65,7 +64,7 @@ def _content_type(form: UploadForm) -> str | None:
     """The form's own field says it. What the file's part says counts where the sender knew: hosts that did
     not look write octet-stream, and the name's extension is a better witness than that."""
     told = _field(form, "content-type")
-    if told or form.file_type.lower() == _UNKNOWN_TYPE:
+    if told or form.file_type.lower() == UNKNOWN_TYPE:
         return told or None
     return form.file_type or None
 

@@ -7,7 +7,6 @@ from aiohttp import web
 from runtime.gateway.files.addresses import file_address
 from runtime.gateway.files.expectations import let_body_come
 from runtime.gateway.files.receive import ReceiveDeps, check_announced, etag_of, receive
-from runtime.gateway.spool import BodyChunks
 
 
 async def upload_by_put(deps: ReceiveDeps, request: web.Request) -> web.Response:
@@ -20,14 +19,14 @@ async def upload_by_put(deps: ReceiveDeps, request: web.Request) -> web.Response
     grant = deps.uploads.open_put(space_id, path, dict(request.query), content_type)
     await deps.check_origin(request, space_id)
     check_announced(request, grant.max_bytes)
-    with deps.at_once.one():
+    with deps.room(request, grant):
         async with deps.uploads.receiving(grant) as under_way:
             await let_body_come(request)
             blob = await receive(
                 deps,
                 under_way,
                 grant,
-                BodyChunks(request, idle_s=deps.idle_timeout_s),
+                deps.body_of(request),
                 content_type=content_type or None,
                 fields={name.lower(): value for name, value in request.headers.items()},
             )

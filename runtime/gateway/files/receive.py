@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import structlog
 from aiohttp import web
 
 from runtime.gateway.bodies import BodyBudget, BodyTooLargeError
-from runtime.gateway.spool import SpoolLimits, spooled
+from runtime.gateway.files.shares import ClientKey, UploadShares
+from runtime.gateway.spool import BodyChunks, LowestRate, SpoolLimits, spooled
 from runtime.gateway.under_way import UnderWay
 from runtime.messages import Blob
+from runtime.ports import Clock
 from runtime.services.file_uploads import FileUploads, Grant, ReceivedFile, UploadUnderWay
 
 _log = structlog.get_logger(__name__)
@@ -33,12 +36,27 @@ class ReceiveDeps:
     check_origin: OriginCheck
     spool_dir: Path
     at_once: UnderWay
+    shares: UploadShares
+    client_key: ClientKey
     budget: BodyBudget
     """Of all bodies that are read into memory."""
     idle_timeout_s: float
     """Longest wait for the next bytes."""
+    lowest_rate: LowestRate
+    clock: Clock
     fields_timeout_s: float
     """Longest time for all fields before the file."""
+
+    def room(self, request: web.Request, grant: Grant) -> AbstractContextManager[None]:
+        """For one upload. By signed forms and addresses only: strangers cannot fill it. Raises
+        OverloadedError when it is entered."""
+        return self.at_once.one(*self.shares.of(grant, self.client_key(request)))
+
+    def body_of(self, request: web.Request) -> BodyChunks:
+        """As it comes, not too slowly."""
+        return BodyChunks(
+            request, idle_s=self.idle_timeout_s, lowest=self.lowest_rate, clock=self.clock
+        )
 
 
 def check_announced(request: web.Request, max_bytes: int) -> None:

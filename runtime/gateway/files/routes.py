@@ -8,7 +8,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from runtime.errors import YunhanError
+from runtime.files.refusals import SignatureRefusedError
 from runtime.gateway.bodies import BodyTooLargeError
+from runtime.gateway.cross_origin import add_headers
+from runtime.gateway.door import Door
 from runtime.gateway.files.answers import refusal
 from runtime.gateway.files.download import DownloadDeps, download
 from runtime.gateway.files.expectations import wait_for_handler
@@ -26,19 +29,35 @@ CLIENT_IS_GONE = 499
 def add_file_routes(
     app: web.Application,
     *,
+    door: Door | None,
     receive: ReceiveDeps,
     downloads: DownloadDeps,
     preflight: Handler,
 ) -> None:
-    """Add them behind all other routes below `/oss`: the first that fits answers."""
+    """Add them behind all other routes below `/oss`: the first that fits answers.
+
+    `door` None: whoever comes here was let in already, as sandboxes of a worker. Of the others forms are
+    counted, and addresses that were not signed here; not what the management side signed, and not downloads,
+    which pages ask for by the dozen and CDNs from one address."""
 
     async def form(request: web.Request) -> web.StreamResponse:
+        if door is not None:
+            await door.let_in(request)
         return await upload_by_form(receive, request)
 
     async def put(request: web.Request) -> web.StreamResponse:
-        return await upload_by_put(receive, request)
+        if door is None:
+            return await upload_by_put(receive, request)
+        door.let_in_uncounted(request)
+        try:
+            return await upload_by_put(receive, request)
+        except SignatureRefusedError:
+            await door.let_in(request)
+            raise
 
     async def get(request: web.Request) -> web.StreamResponse:
+        if door is not None:
+            door.let_in_uncounted(request)
         return await download(downloads, request)
 
     for path in (FORM_PATH, f"{FORM_PATH}/"):
@@ -50,7 +69,15 @@ def add_file_routes(
 
 
 def _answered(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Handler:
+    """Its errors as answers, and answers as pages of browsers may read them."""
+
     async def handler(request: web.Request) -> web.StreamResponse:
+        response = await answer(request)
+        if not response.prepared:
+            add_headers(request, response)
+        return response
+
+    async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handle(request)
         except (YunhanError, BodyTooLargeError) as error:

@@ -49,7 +49,7 @@ async def list_file(deps: ManagementDeps, parameters: Parameters) -> Mapping[str
     space_id = parameters.needed("SpaceId")
     wanted = parameters.integer("PageSize", lowest=1, highest=PAGE_SIZE_MAX) or PAGE_SIZE_DEFAULT
     size = min(wanted, deps.settings.file_page_max)
-    seconds = _seconds(deps, parameters.integer("AuthDelta", lowest=1))
+    seconds = deps.files.url_ttl_s(parameters.integer("AuthDelta", lowest=1))
     file_id = parameters.text("FileId")
     if file_id:
         entry = await deps.files.entry(space_id, _named(space_id, file_id), url_ttl_s=seconds)
@@ -89,7 +89,7 @@ async def yunhan_describe_file(deps: ManagementDeps, parameters: Parameters) -> 
     if entry is None:
         raise NotFoundError("FileNotFound", f"there is no file {name[:200]} in space {space_id}")
     record = entry.record
-    ttl_s = _seconds(deps, None)
+    ttl_s = deps.files.url_ttl_s(None)
     return {
         **_row(entry, ttl_s),
         "Md5": record.blob.md5 if record.blob else "",
@@ -112,11 +112,6 @@ def _row(entry: FileEntry, seconds: int) -> dict[str, Any]:
         "GmtCreate": iso(entry.record.created_ms),
         "GmtModified": iso(entry.record.modified_ms),
     }
-
-
-def _seconds(deps: ManagementDeps, wanted: int | None) -> int:
-    """For how long addresses are signed: the default, or what was asked for within the bound."""
-    return min(wanted or deps.settings.file_url_ttl_s, deps.settings.file_url_ttl_max_s)
 
 
 def _named(space_id: str, name: str) -> str:

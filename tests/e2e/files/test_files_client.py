@@ -81,7 +81,7 @@ def test_a_path_of_ones_own_is_overwritten_by_its_owner_only(
         steps=[ANONYMOUS, upload(first.path), upload(second.path), ["fetch", 1], ["info", [1]]],
     )
     assert mine[1]["value"]["fileId"] == mine[2]["value"]["fileId"]
-    assert mine[1]["value"]["filePath"] == f"{space[0]}/照片/云 函数%252F%3F&%23.txt"
+    assert mine[1]["value"]["filePath"] == f"{space[0]}/照片/云%20函数%252F%3F&%23.txt"
     assert mine[3]["value"]["sha256"] == second.sha256
     assert [each["size"] for each in mine[4]["value"]] == [20]
     others = run_sdk(

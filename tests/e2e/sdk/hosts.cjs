@@ -3,9 +3,11 @@
 
 const { getFileInfo, getImageInfo, postForm } = require('./uploads.cjs');
 
+let added = {};
+
 async function send(url, method, headers, data) {
   const body = typeof data === 'string' ? data : JSON.stringify(data);
-  const response = await fetch(url, { method, headers, body });
+  const response = await fetch(url, { method, headers: { ...headers, ...added }, body });
   const text = await response.text();
   let parsed = text;
   try {
@@ -82,8 +84,10 @@ function dingtalk() {
 
 const hosts = { alipay: ['my', alipay], wechat: ['wx', wechat], dingtalk: ['dd', dingtalk] };
 
-// Makes one host the current one and returns its object for the SDK's constructor.
-exports.become = function become(name) {
+// Makes one host the current one and returns its object for the SDK's constructor. `headers` are what
+// something on the way, or a browser, puts into each of its requests.
+exports.become = function become(name, headers = {}) {
+  added = headers;
   for (const [global] of Object.values(hosts)) delete globalThis[global];
   const [global, make] = hosts[name];
   globalThis[global] = make();

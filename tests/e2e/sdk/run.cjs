@@ -1,5 +1,5 @@
-// Reads {endpoint, spaceId, clientSecret, host, steps} as JSON from stdin, carries the steps out with the
-// official client SDK and prints one JSON array: {value} or {error} for each step.
+// Reads {endpoint, spaceId, clientSecret, host, appId?, headers?, steps} as JSON from stdin, carries the steps
+// out with the official client SDK and prints one JSON array: {value} or {error} for each step.
 'use strict';
 
 const { digestOf } = require('./downloads.cjs');
@@ -18,10 +18,10 @@ function plain(error) {
 }
 
 async function main() {
-  const { endpoint, spaceId, clientSecret, host, steps } = await read();
+  const { endpoint, spaceId, clientSecret, host, appId = 'app-1', headers, steps } = await read();
   const MPServerless = require('@alicloud/mpserverless-sdk');
-  const mp = new MPServerless(become(host), {
-    appId: 'app-1', spaceId, clientSecret, endpoint, timeout: 60000,
+  const mp = new MPServerless(become(host, headers), {
+    appId, spaceId, clientSecret, endpoint, timeout: 60000,
   });
   const tokens = [];
   const actions = {
@@ -36,6 +36,11 @@ async function main() {
     remove: (file) => mp.file.deleteFile(urlOf(file)),
     fetch: (file) => digestOf(urlOf(file)),
     findOne: (collection) => mp.db.collection(collection).findOne({}),
+    manage: (key, action, params) => {
+      const Core = require('@alicloud/pop-core');
+      const client = new Core({ ...key, endpoint, apiVersion: '2019-06-15' });
+      return client.request(action, params, { method: 'POST' });
+    },
     forward: (method, params) => mp.network.forward(method, params),
     breakToken: () => {
       // whatever the SDK calls it: the member that holds the access token

@@ -167,6 +167,7 @@ def test_what_apps_may_upload() -> None:
     for extension in CLIENT_EXTENSIONS:
         check_client_extensions(f"a.{extension.upper()}", f"b.{extension}")
     check_client_extensions("a.png", "avatars/without")
+    check_client_extensions("a.png", "v1.2 of mine/a 👩\u200d🔬 b.png")
     # both lists are in: the guide's and the SDK's
     assert {"ogg", "webm", "mpga", "image"} < CLIENT_EXTENSIONS
     assert {"video", "pptx", "txt"} < CLIENT_EXTENSIONS
@@ -181,6 +182,14 @@ def test_what_apps_may_upload() -> None:
         ("a.png", "a.html", r"\.html"),
         ("a.png", "a.js", r"\.js"),
         ("png", "png", "without an extension"),
+        ("a.png", "a.html ", r"\.html"),
+        ("a.png", "a.html. .", r"\.html"),
+        ("a.png", "a.html\u200b", r"\.html"),
+        ("a.png", "a.ht\u00adml", r"\.html"),
+        ("a.png", "a.html\u3000", r"\.html"),
+        ("a.png", "a.exe\uff0e", r"\.exe"),
+        ("a.png", "a.\uff45\uff58\uff45", r"\.exe"),
+        ("a.png", "a\uff0eexe", r"\.exe"),
     ],
 )
 def test_what_apps_may_not_upload(filename: str, path: str, message: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 from runtime.files.signed_urls import UrlSigner
 from runtime.services.file_addresses import FileAddresses
 from runtime.settings import Settings, SettingsError, load_settings
-from runtime.wiring.files import upload_host
+from runtime.wiring.files import file_hosts, upload_host
+from sandbox.api import FileHosts
 from tests.harness.clock import FakeClock
 
 
@@ -34,14 +35,35 @@ def test_where_apps_reach_files_when_nothing_is_said(settings: dict[str, str], h
     assert upload_host(said(settings)) == host
 
 
-def test_paths_are_encoded_so_that_a_comma_ends_no_address() -> None:
-    addresses = FileAddresses(
+def addresses_at(cdn_host: str) -> FileAddresses:
+    return FileAddresses(
         upload_host="up.example.com/oss",
-        cdn_host="cdn.example.com",
+        cdn_host=cdn_host,
         endpoint="http://127.0.0.1:8700/",
         urls=UrlSigner(b"k" * 32),
         clock=FakeClock(),
     )
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8743/oss", "127.0.0.1:8700/oss", "[::1]:9000/oss", "127.9.9.9/files"]
+)
+def test_functions_find_files_of_this_machine_at_their_worker(host: str) -> None:
+    addresses = addresses_at(host)
+    hosts = file_hosts(addresses, "http://files.yunhan.internal/oss")
+    assert hosts == FileHosts(public=f"https://{host}", internal="http://files.yunhan.internal/oss")
+    assert addresses.public("mp-1", "a").startswith(f"{hosts.public}/")
+
+
+@pytest.mark.parametrize(
+    "host", ["cdn.example.com", "10.0.0.5:9000/oss", "localhost.example.com/oss", "[fd00::1]/oss"]
+)
+def test_other_names_are_left_to_the_network(host: str) -> None:
+    assert file_hosts(addresses_at(host), "http://files.yunhan.internal/oss") is None
+
+
+def test_paths_are_encoded_so_that_a_comma_ends_no_address() -> None:
+    addresses = addresses_at("cdn.example.com")
     assert addresses.public("mp-1", "a b,c/?#%.png") == (
         "https://cdn.example.com/mp-1/a%20b%2Cc/%3F%23%25.png"
     )

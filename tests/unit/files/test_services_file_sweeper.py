@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from runtime.errors import UnavailableError
+from runtime.messages import Upload
 from runtime.services.file_sweeper import FilesSwept, FileSweeper
+from runtime.services.file_uploads import upload_of
 from tests.harness.file_stage import GRACE_S, TTL_S, FileStage
 
 
@@ -45,13 +47,59 @@ async def test_a_used_upload_is_forgotten_and_the_file_stays(stage: FileStage) -
     assert await stage.content(file_id) == b"1"
 
 
-async def test_a_sweep_does_a_batch_and_says_whether_there_may_be_more() -> None:
+async def test_what_fails_keeps_none_of_the_younger_ones_waiting() -> None:
+    """Though it is more than a batch; and the next sweep tries it again."""
     stage = FileStage(batch_max=2)
-    for _ in range(3):
+    for _ in range(7):
         await stage.post(await stage.form(stage.user()), b"orphan")
+        stage.clock.advance(1)
     stage.clock.advance(2 * TTL_S + GRACE_S + 1)
-    first, second = await stage.sweeper.sweep(), await stage.sweeper.sweep()
-    assert (first.condemned, first.full, second.condemned, second.full) == (2, True, 1, False)
+    condemn, delete = stage.remains.condemn, stage.bytes.delete
+    bad = {each.upload_id for each in list(stage.records._uploads.values())[:4]}
+
+    async def fails(upload: Upload) -> bool:
+        if upload.upload_id in bad:
+            raise UnavailableError("the records do not answer")
+        return await condemn(upload)
+
+    stage.remains.condemn = fails  # type: ignore[method-assign]
+    swept = await stage.sweeper.sweep()
+    assert (swept.failed, swept.condemned) == (4, 3)
+    stage.remains.condemn = condemn  # type: ignore[method-assign]
+    assert (await stage.sweeper.sweep()).condemned == 4
+
+    async def breaks(key: str) -> None:
+        if upload_of(key) in bad:
+            raise UnavailableError("the store does not answer")
+        await delete(key)
+
+    stage.bytes.delete = breaks  # type: ignore[method-assign]
+    stage.clock.advance(GRACE_S + 1)
+    swept = await stage.sweeper.sweep()
+    assert (swept.failed, swept.finished) == (4, 3)
+    stage.bytes.delete = delete  # type: ignore[method-assign]
+    await stage.sweep_all()
+    stage.check_agreement()
+
+
+async def test_a_sweep_without_time_for_all_is_gone_on_with_by_the_next() -> None:
+    stage = FileStage(batch_max=2)
+    for _ in range(5):
+        await stage.post(await stage.form(stage.user()), b"orphan")
+        stage.clock.advance(1)
+    stage.clock.advance(2 * TTL_S + GRACE_S + 1)
+    tried: list[str] = []
+
+    async def slow(upload: Upload) -> bool:
+        tried.append(upload.upload_id)
+        stage.clock.advance(20)
+        raise UnavailableError("the records do not answer")
+
+    stage.remains.condemn = slow  # type: ignore[method-assign]
+    ids = list(stage.records._uploads)
+    for _ in range(4):  # half a minute is time for two
+        await stage.sweeper.sweep()
+    assert tried == [*ids, *ids[:2]]
 
 
 async def test_a_store_that_does_not_answer_stops_no_other_file(stage: FileStage) -> None:

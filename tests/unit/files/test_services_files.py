@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -13,8 +15,9 @@ import pytest
 from runtime.errors import CallerError, InvalidParameterError, NotFoundError
 from runtime.files.paths import file_id_of
 from runtime.files.refusals import FileDeniedError
+from runtime.files.rules import FileRules, PathRules
 from runtime.services.files import UploadSide
-from tests.harness.file_stage import HOST, MAX_BYTES, SPACE_ID, TTL_S, FileStage
+from tests.harness.file_stage import HOST, MAX_BYTES, SPACE_ID, FileStage, StageSpace
 
 PRIVATE = """{"file": {
     "/^private\\\\//": {".read": "request.auth.userId == resource.auth.userId",
@@ -53,13 +56,24 @@ async def test_a_client_is_told_where_to_upload(stage: FileStage) -> None:
 
 
 async def test_backends_and_functions_have_hosts_of_their_own(stage: FileStage) -> None:
-    params = {"filename": "a.exe"}
+    params = {"filename": "a.exe", "size": 1}
     answer = await stage.service.sign(stage.backend(), params, side=UploadSide.SERVER)
     assert answer["host"] == "http://127.0.0.1:8700/oss"
     answer = await stage.service.sign(
         stage.backend(), params, side=UploadSide.SERVER, host="http://files.internal/oss"
     )
     assert answer["host"] == "http://files.internal/oss"
+
+
+@pytest.mark.parametrize("host", [None, "http://files.internal/oss"])
+async def test_a_form_for_somebody_else_names_the_usual_place(
+    stage: FileStage, host: str | None
+) -> None:
+    """`getUploadFileOptions` sends no size."""
+    answer = await stage.service.sign(
+        stage.backend(), {"filename": "a.png"}, side=UploadSide.SERVER, host=host
+    )
+    assert answer["host"] == f"https://{HOST}"
 
 
 async def test_a_folder_and_a_path_may_be_asked_for(stage: FileStage) -> None:
@@ -136,89 +150,6 @@ async def test_signing_writes_nothing_and_reads_one_record_at_most(stage: FileSt
     assert reads == ["read"]
 
 
-# --- report ---------------------------------------------------------------------------------------
-
-
-async def test_a_file_is_there_from_its_report_on(stage: FileStage) -> None:
-    fields = await stage.form(stage.user(), "a.png")
-    await stage.post(fields, b"bytes")
-    assert await stage.content(fields["id"]) is None
-    answer = await stage.service.report(stage.user(), {"id": fields["id"]})
-    assert answer == {"id": fields["id"]}
-    assert await stage.content(fields["id"]) == b"bytes"
-    assert await stage.service.report(stage.user(), {"id": fields["id"]}) == answer
-
-
-@pytest.mark.parametrize("params", [{}, {"id": 1}, {"id": "x"}, {"id": file_id_of("x", "y")}])
-async def test_what_was_not_uploaded_is_not_reported(
-    stage: FileStage, params: dict[str, Any]
-) -> None:
-    await refused(stage.service.report(stage.user(), params))
-
-
-async def test_an_upload_is_not_reported_by_another_user(stage: FileStage) -> None:
-    fields = await stage.form(stage.user("ann"), "a.png")
-    await stage.post(fields, b"bytes")
-    await refused(stage.service.report(stage.user("bob"), {"id": fields["id"]}))
-    await stage.service.report(stage.backend(), {"id": fields["id"]})
-    (record,) = stage.file_records
-    assert record.owner_id == "ann"
-
-
-async def test_an_upload_is_reported_within_its_time(stage: FileStage) -> None:
-    fields = await stage.form(stage.user(), "a.png")
-    await stage.post(fields, b"bytes")
-    stage.clock.advance(2 * TTL_S)
-    assert "too long ago" in await refused(stage.service.report(stage.user(), {"id": fields["id"]}))
-
-
-async def test_the_write_rule_is_asked_again(stage: FileStage) -> None:
-    """Two users sign for a file that is not there; who reports first owns it."""
-    forms = {name: await stage.form(stage.user(name), "a.png") for name in ("ann", "bob")}
-    for name, fields in forms.items():
-        await stage.post(fields, name.encode())
-    file_id = forms["ann"]["id"]
-    await stage.service.report(stage.user("bob"), {"id": file_id})
-    await refused(stage.service.report(stage.user("ann"), {"id": file_id}), "PermissionDenied")
-    assert await stage.content(file_id) == b"bob"
-
-
-async def test_an_overwrite_keeps_id_owner_and_time_of_making(stage: FileStage) -> None:
-    file_id = await stage.upload(stage.user("ann"), "a.png", b"1")
-    made_ms = stage.clock.now_ms()
-    stage.clock.advance(10)
-    assert await stage.upload(stage.backend("bob"), "a.png", b"22") == file_id
-    (record,) = stage.file_records
-    assert (record.owner_id, record.created_ms) == ("ann", made_ms)
-    assert record.modified_ms == made_ms + 10_000
-    assert list(stage.bytes.blobs.values()) == [b"22"]
-
-
-async def test_of_several_uploads_the_newest_is_the_file(stage: FileStage) -> None:
-    for data in (b"1", b"2", b"3"):
-        fields = await stage.form(stage.user(), "a.png")
-        stage.clock.advance(1)
-        await stage.post(fields, data)
-    for _ in range(2):  # a repetition finds none of the older ones
-        await stage.service.report(stage.user(), {"id": fields["id"]})
-        assert await stage.content(fields["id"]) == b"3"
-    assert list(stage.bytes.blobs.values()) == [b"3"]
-
-
-@pytest.mark.parametrize(("uploaded", "kept"), [(None, "image/webp"), ("image/gif", "image/gif")])
-async def test_the_type_of_the_report_counts_when_the_upload_had_none(
-    stage: FileStage, uploaded: str | None, kept: str
-) -> None:
-    fields = await stage.form(stage.user(), "noextension")
-    async with stage.uploads.receiving(stage.uploads.open_form(fields)) as under_way:
-        file = stage.bytes.receive(b"x")
-        await under_way.store(file, content_type=uploaded, headers={}, meta={})
-    await stage.service.report(stage.user(), {"id": fields["id"], "contentType": "image/webp"})
-    (record,) = stage.file_records
-    assert record.blob is not None
-    assert record.blob.content_type == kept
-
-
 # --- info -----------------------------------------------------------------------------------------
 
 
@@ -232,7 +163,7 @@ async def test_info_tells_what_is_there_by_id_and_url(stage: FileStage) -> None:
             "name": "a b,c.png",
             "size": 5,
             "type": "image/png",
-            "path": f"{SPACE_ID}/dir/a b,c.png",
+            "path": f"{SPACE_ID}/dir/a%20b%2Cc.png",
             "gmtCreate": stage.clock.now_ms(),
             "gmtModified": stage.clock.now_ms(),
         }
@@ -280,6 +211,41 @@ async def test_at_most_fifty_files(stage: FileStage) -> None:
     await refused(stage.service.info(stage.user(), {"id": ",".join(map(str, range(51)))}))
 
 
+async def test_the_rules_of_a_list_are_asked_once_for_each_file_and_others_get_turns(
+    stage: FileStage,
+) -> None:
+    ids = [await stage.upload(stage.user(), f"{number}.png", b"1") for number in range(3)]
+    asked: list[str] = []
+    turns: list[int] = []
+
+    class Counted:
+        def of_path(self, path: str) -> PathRules:
+            asked.append(path)
+            return FileRules.of(PRIVATE).of_path(path)
+
+    async def other() -> None:
+        while len(asked) < len(ids):
+            turns.append(len(asked))
+            await asyncio.sleep(0)
+
+    caller = replace(
+        stage.user(), space=replace(stage.space, file_rules=cast("FileRules", Counted()))
+    )
+    other_task = asyncio.create_task(other())
+    assert len(await stage.service.info(caller, {"id": ",".join(ids)})) == 3
+    await other_task
+    assert asked == ["0.png", "1.png", "2.png"]
+    assert {1, 2} <= set(turns)
+    stage.spaces[SPACE_ID] = cast("StageSpace", caller.space)
+    asked.clear()
+    turns.clear()
+    other_task = asyncio.create_task(other())
+    assert len(await stage.service.page(SPACE_ID, limit=3)) == 3
+    await other_task
+    assert asked == ["0.png", "1.png", "2.png"]
+    assert {1, 2} <= set(turns)
+
+
 # --- delete ---------------------------------------------------------------------------------------
 
 
@@ -297,6 +263,23 @@ async def test_a_file_is_deleted_by_id_url_or_object(stage: FileStage, named: An
     assert await stage.content(file_id) is None
     assert not stage.bytes.blobs
     await refused(stage.service.delete(stage.user(), {"id": named(file_id)}))
+
+
+@pytest.mark.parametrize("name", ["a b.png", "a%20b.png", "a%2520b.png", "a,b?c#d.png"])
+async def test_the_path_that_info_tells_deletes_that_file(stage: FileStage, name: str) -> None:
+    others = {"a b.png", "a%20b.png", "a%2520b.png"} - {name}
+    for each in {name} | others:
+        fields = await stage.form(stage.user(), each)
+        await stage.post(fields, b"1")
+        await stage.service.report(stage.user(), {"id": fields["id"]})
+        if each == name:
+            key = fields["key"]
+    file_id = file_id_of(SPACE_ID, name)
+    (told,) = await stage.service.info(stage.user(), {"id": file_id})
+    assert told["path"] == key  # the SDK's filePath
+    deleted = await stage.service.delete(stage.user(), {"id": told["path"]})
+    assert deleted == {"id": file_id}
+    assert {each.path for each in stage.file_records if each.blob} == others
 
 
 async def test_a_file_of_another_is_not_deleted(stage: FileStage) -> None:
@@ -335,7 +318,7 @@ async def test_the_management_side_puts_and_registers(stage: FileStage) -> None:
         await stage.service.register(SPACE_ID, signed.file_id)
     async with stage.uploads.receiving(grant) as under_way:
         file = stage.bytes.receive(b"<html>")
-        await under_way.store(file, content_type=grant.content_type, headers={}, meta={})
+        await under_way.store(file, content_type="text/html", headers={}, meta={})
     for _ in range(2):
         record = await stage.service.register(SPACE_ID, signed.file_id)
         assert (record.path, record.owner_id) == (path, None)

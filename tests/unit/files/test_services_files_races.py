@@ -12,6 +12,7 @@ import pytest
 
 from runtime.errors import YunhanError
 from runtime.files.paths import file_id_of
+from runtime.messages import UploadState
 from tests.harness.file_faults import KilledError, Scheduler
 from tests.harness.file_stage import GRACE_S, SPACE_ID, TTL_S, FileStage
 
@@ -31,9 +32,16 @@ class Race:
             rules=RULES, records=self.scheduler.wrap, files=self.scheduler.wrap, batch_max=3
         )
         self.tasks: list[asyncio.Task[None]] = []
+        self.step = 0
+        self.begun: dict[str, int] = {}
+        self.stored: dict[str, int] = {}
+        """When each upload began and was stored, by the key of its bytes, in steps of the race."""
+        self.present: dict[str, str] = {}
+        """The bytes that each file had last."""
 
     async def uploader(self) -> None:
-        user = self.stage.user(self.rng.choice(("ann", "bob")))
+        name = self.rng.choice(("ann", "bob"))
+        user = self.rng.choice((self.stage.user(name), self.stage.backend(name)))
         path = self.rng.choice(PATHS)
         fields = await self.stage.form(user, path)
         for _ in range(self.rng.randint(1, 2)):  # the same form twice, at times
@@ -43,7 +51,8 @@ class Race:
             await self.stage.service.report(user, {"id": fields["id"]})
 
     async def reporter(self) -> None:
-        caller = self.rng.choice((self.stage.backend(), self.stage.user("ann")))
+        callers = (self.stage.backend(), self.stage.user("ann"), self.stage.user("bob"))
+        caller = self.rng.choice(callers)
         await self.stage.service.report(caller, {"id": self.rng.choice(IDS)})
 
     async def deleter(self) -> None:
@@ -66,12 +75,27 @@ class Race:
             self.start(self.rng.choice(actors))
 
     async def run(self, *, steps: int = 10_000, checked: bool = True) -> bool:
-        check = self.stage.check_no_file_lacks_bytes if checked else lambda: None
+        check = self.check if checked else lambda: None
         ended = await self.scheduler.run(self.tasks, check, steps=steps)
         for task in self.tasks:
             if task.done() and not task.cancelled():
                 task.result()  # nothing but YunhanError comes out
         return ended
+
+    def check(self) -> None:
+        """No file lacks bytes, and none goes back to what was stored before its present bytes came."""
+        self.stage.check_no_file_lacks_bytes()
+        self.step += 1
+        for upload in self.stage.records._uploads.values():
+            self.begun.setdefault(upload.blob_key, self.step)
+            if upload.state is UploadState.STORED:
+                self.stored.setdefault(upload.blob_key, self.step)
+        for record in self.stage.file_records:
+            if record.blob is None or record.blob.key == self.present.get(record.file_id):
+                continue
+            before = self.present.get(record.file_id)
+            assert before is None or self.stored[record.blob.key] > self.begun[before]
+            self.present[record.file_id] = record.blob.key
 
     async def settle(self) -> None:
         self.scheduler.free = True

@@ -22,12 +22,16 @@ from runtime.gateway.cross_origin import FILE_METHODS, CrossOrigin, add_headers,
 from runtime.gateway.files.download import DownloadDeps
 from runtime.gateway.files.receive import ReceiveDeps
 from runtime.gateway.files.routes import add_file_routes
+from runtime.gateway.files.shares import UploadShares
+from runtime.gateway.spool import LowestRate
 from runtime.gateway.under_way import UnderWay
 from runtime.messages import AccessConfig, Blob, CorsDomain, FileRecord, SpaceStatus
 from runtime.ports import FileStore
 from runtime.services.file_downloads import FileDownloads
+from runtime.services.file_upload_room import RoomLimits
 from runtime.services.file_uploads import FileUploads, UploadLimits
 from tests.harness.clock import FakeClock
+from tests.harness.doors import open_door
 
 SPACE = "mp-00000000-0000-4000-8000-000000000001"
 ORIGIN = "https://shop.example"
@@ -61,7 +65,14 @@ class StandBounds:
     max_bytes: int = 1 << 20
     open_max: int = 100
     uploads: int = 100
+    per_space: int = 100
+    per_user: int = 100
+    per_client: int = 0
+    reserved_percent: int = 0
     downloads: int = 100
+    downloads_per_client: int = 0
+    free_s: float = 30
+    bytes_per_s: int = 1000
     idle_s: float = 30
     fields_s: float = 30
 
@@ -86,7 +97,6 @@ class FileStand:
         policy = PostPolicy(
             upload_id=self.upload_ids[-1],
             space_id=SPACE,
-            file_id=file_id_of(SPACE, path),
             path=path,
             owner_id=owner,
             trusted=False,
@@ -199,12 +209,17 @@ def make_stand(
     urls = UrlSigner(KEY)
     spool_dir = folder / "spool"
     spool_dir.mkdir()
-    uploads = UnderWay(bounds.uploads, what="uploads", setting="YUNHAN_FILE_UPLOADS_MAX")
-    downloads = UnderWay(bounds.downloads, what="downloads", setting="YUNHAN_FILE_DOWNLOADS_MAX")
+    uploads = UnderWay(
+        bounds.uploads, what="uploads", setting="YUNHAN_FILE_UPLOADS_MAX", clock=clock
+    )
+    downloads = UnderWay(
+        bounds.downloads, what="downloads", setting="YUNHAN_FILE_DOWNLOADS_MAX", clock=clock
+    )
     app = web.Application()
     app.on_response_prepare.append(_with_origin)
     add_file_routes(
         app,
+        door=open_door(),
         receive=ReceiveDeps(
             uploads=FileUploads(
                 records=records,
@@ -214,14 +229,29 @@ def make_stand(
                 urls=urls,
                 clock=clock,
                 limits=UploadLimits(
-                    max_bytes=bounds.max_bytes, open_max=bounds.open_max, ttl_s=600, store_s=60
+                    max_bytes=bounds.max_bytes,
+                    room=RoomLimits(
+                        per_space=bounds.open_max, per_user=bounds.open_max, reserved_percent=0
+                    ),
+                    ttl_s=600,
+                    store_s=60,
                 ),
             ),
             check_origin=_check_origin,
             spool_dir=spool_dir,
             at_once=uploads,
+            shares=UploadShares(
+                at_once_max=bounds.uploads,
+                per_space_max=bounds.per_space,
+                per_user_max=bounds.per_user,
+                per_client_max=bounds.per_client,
+                reserved_percent=bounds.reserved_percent,
+            ),
+            client_key=_client_key,
             budget=BodyBudget(1 << 24),
             idle_timeout_s=bounds.idle_s,
+            lowest_rate=LowestRate(free_s=bounds.free_s, bytes_per_s=bounds.bytes_per_s),
+            clock=clock,
             fields_timeout_s=bounds.fields_s,
         ),
         downloads=DownloadDeps(
@@ -230,10 +260,17 @@ def make_stand(
             ),
             note_origin=_note_origin,
             at_once=downloads,
+            per_client_max=bounds.downloads_per_client,
+            client_key=_client_key,
         ),
         preflight=preflight(FILE_METHODS),
     )
     return FileStand(app, spool_dir, records, files, spaces, clock, urls, uploads, downloads)
+
+
+def _client_key(request: web.Request) -> str:
+    """What a test says; all requests come from this machine."""
+    return request.headers.get("X-Client", "")
 
 
 _ORIGINS = CrossOrigin()

@@ -137,9 +137,14 @@ def test_what_is_left_when_a_connection_closes_does_not_keep_it_open(on_loop: On
 class Wire:
     """A transport of which only the unsent bytes matter: what each look finds."""
 
-    def __init__(self, *unsent: int) -> None:
+    def __init__(self, *unsent: int, address: socket.socket | None = None) -> None:
         self.unsent = list(unsent)
         self.cut = False
+        self._address = address
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        assert name == "socket"
+        return self._address
 
     def get_write_buffer_size(self) -> int:
         return self.unsent.pop(0)
@@ -173,6 +178,20 @@ async def test_slow_is_not_stalled() -> None:
     paused(wire)
     await until(lambda: wire.cut)
     assert wire.unsent == []
+
+
+async def test_what_the_system_still_holds_counts_too() -> None:
+    """Ours stands still while a client takes what is in the system's buffers."""
+    ours, client = socket.socketpair()
+    with ours, client:
+        ours.send(b"x" * 1000)
+        wire = Wire(500, 500, 500, 500, address=ours)
+        connection = paused(wire)
+        before = module._unsent(wire)  # type: ignore[arg-type]
+        client.recv(1000)
+        assert module._unsent(wire) < before  # type: ignore[arg-type]
+        connection.resume_writing()
+    assert not wire.cut
 
 
 async def test_an_answer_that_is_taken_is_watched_no_longer() -> None:
