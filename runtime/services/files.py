@@ -109,9 +109,9 @@ class FileService:
     ) -> dict[str, Any]:
         """`generateProximalSign`: a form for one upload. Writes nothing, reads one record at most.
 
-        `host`: where this caller reaches us, with its scheme, when it is not the usual place (functions). Who
-        is to upload says how large the file is; a backend or function that does not say it
-        (`getUploadFileOptions`) has the form made for somebody else and is told the usual place, which everybody reaches.
+        `host`: where this caller reaches us, with its scheme, when it is not the usual place (functions). It
+        counts where the size is told, as by whoever uploads: without it (`getUploadFileOptions`) the form is
+        made for somebody else, who reaches the usual place.
 
         Raises CallerError `RequestContentLength.Exceeded` for a size beyond the bound."""
         filename = _text(params, "filename", _FILENAME_MAX)
