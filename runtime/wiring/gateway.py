@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from runtime.data_dir import AccessKey
 from runtime.errors import UnavailableError
 from runtime.gateway.app import make_app
 from runtime.gateway.bodies import BodyBudget
@@ -20,66 +18,37 @@ from runtime.gateway.cross_origin import FILE_METHODS, CrossOrigin, preflight
 from runtime.gateway.door import Door
 from runtime.gateway.files.routes import add_file_routes
 from runtime.gateway.health import HealthApi
-from runtime.gateway.management.api import management_handler
-from runtime.gateway.management.deps import ManagementDeps
-from runtime.gateway.package_addresses import KEY_PURPOSE, PackageAddresses
 from runtime.gateway.sdk_requests import SdkRequests
 from runtime.gateway.server_api import ServerApi
 from runtime.gateway.triggers.api import TriggerApi
-from runtime.gateway.uploads import UploadDeps, UploadHandlers, upload_handlers
 from runtime.gateway.visitors import Visitors
-from runtime.jobs.queries import JobQueries
 from runtime.services.async_calls import AsyncCalls
 from runtime.services.client_calls import ClientCalls
 from runtime.services.code_blobs import CodeBlobs
-from runtime.services.cors import CorsService
 from runtime.services.custom_domains import CustomDomains
-from runtime.services.database_policies import DatabasePolicyService
-from runtime.services.database_transfer import DatabaseTransfer
-from runtime.services.deployment_store import DeploymentStore
-from runtime.services.deployments import DeploymentService
-from runtime.services.egress import EgressService
-from runtime.services.file_policies import FilePolicyService
-from runtime.services.function_async import FunctionAsyncService
-from runtime.services.function_env import FunctionEnvService
-from runtime.services.functions import FunctionService
 from runtime.services.http_proxy import HttpProxy
-from runtime.services.http_triggers import HttpTriggerService
 from runtime.services.intake import IntakeService
 from runtime.services.invoke import InvokeService
-from runtime.services.logs import LogService
-from runtime.services.packages import PackageService
-from runtime.services.platform_keys import PlatformKeyService
 from runtime.services.rate_limits import RateLimits
-from runtime.services.revocations import RevocationService
-from runtime.services.sealed_env import SealedEnv
 from runtime.services.sealed_platform_keys import SealedPlatformKeys
 from runtime.services.server_calls import ServerCalls
-from runtime.services.space_editor import SpaceEditor
-from runtime.services.spaces import SpaceService
-from runtime.services.timers import TimerService
 from runtime.services.tokens import TokenService
 from runtime.services.users import UserService
 from runtime.settings import Settings
 from runtime.timers.timers import Timers
 from runtime.trigger.addresses import TriggerNames
 from runtime.wiring.adapters import GatewayAdapters
+from runtime.wiring.administration import build_administration
 from runtime.wiring.common import Common
-from runtime.wiring.egress import egress_limits
 from runtime.wiring.file_http import outside
 from runtime.wiring.intake import build_intake
 from runtime.wiring.keys import management_key
 from runtime.wiring.limits import (
-    async_defaults,
-    env_limits,
     http_proxy_limits,
     login_limits,
-    package_limits,
-    transfer_limits,
     trigger_limits,
 )
 from runtime.wiring.listeners import Addresses, Tls, make_connections, make_tls, serve
-from runtime.wiring.server_facts import server_facts
 from runtime.wiring.timers import build_timers
 
 _log = structlog.get_logger(__name__)
@@ -166,7 +135,7 @@ async def build_gateway(
     await domains.poll()
     for name in filter(domains.space_of, settings.own_hosts):
         _log.warning("custom_domain_is_ours", domain=name, space=domains.space_of(name))
-    management, uploads = _administration(
+    management, uploads = build_administration(
         common,
         health=health,
         invoker=invoker,
@@ -288,136 +257,3 @@ async def build_gateway(
             **(tls.background if tls else {}),
         },
     )
-
-
-def _administration(
-    common: Common,
-    *,
-    health: HealthApi,
-    invoker: InvokeService,
-    blobs: CodeBlobs,
-    domains: CustomDomains,
-    budget: BodyBudget,
-    door: Door,
-    access_key: AccessKey,
-) -> tuple[Handler, UploadHandlers]:
-    """The management API and the addresses of code packages."""
-    settings, adapters = common.settings, common.adapters
-    addresses = PackageAddresses(
-        public_url=settings.endpoint,
-        key=common.box.derive(KEY_PURPOSE),
-        clock=common.clock,
-        ttl_s=settings.upload_url_ttl_s,
-    )
-    editor = SpaceEditor(control=adapters.control, cache=common.directory)
-    packages = PackageService(
-        store=DeploymentStore(adapters.control),
-        blobs=blobs,
-        clock=common.clock,
-        limits=package_limits(settings),
-    )
-    management = management_handler(
-        ManagementDeps(
-            settings=settings,
-            access_keys={access_key.key_id: access_key.secret},
-            clock=common.clock,
-            public_url=settings.endpoint,
-            addresses=addresses,
-            spaces=SpaceService(
-                control=adapters.control,
-                documents=adapters.documents,
-                records=adapters.records,
-                ledger=adapters.ledger,
-                blobs=blobs,
-                editor=editor,
-                box=common.box,
-                clock=common.clock,
-                settings=settings,
-                job_files=common.job_files,
-                users=adapters.users,
-                files=common.files.remains,
-                redis=common.redis,
-            ),
-            functions=FunctionService(
-                control=adapters.control,
-                blobs=blobs,
-                editor=editor,
-                clock=common.clock,
-                settings=settings,
-            ),
-            function_env=FunctionEnvService(
-                editor=editor,
-                sealed=SealedEnv(common.box),
-                clock=common.clock,
-                limits=env_limits(settings),
-            ),
-            function_async=FunctionAsyncService(
-                editor=editor, clock=common.clock, defaults=async_defaults(settings)
-            ),
-            egress=EgressService(editor=editor, clock=common.clock, limits=egress_limits(settings)),
-            http_triggers=HttpTriggerService(
-                editor=editor,
-                domains=domains,
-                box=common.box,
-                clock=common.clock,
-                settings=settings,
-            ),
-            documents=common.documents,
-            database_policies=DatabasePolicyService(editor=editor, clock=common.clock),
-            database_transfer=DatabaseTransfer(
-                documents=adapters.documents, editor=editor, limits=transfer_limits(settings)
-            ),
-            files=common.files.service,
-            file_addresses=common.files.addresses,
-            file_policies=FilePolicyService(editor=editor, clock=common.clock),
-            platform_keys=PlatformKeyService(
-                editor=editor,
-                sealed=SealedPlatformKeys(common.box),
-                clock=common.clock,
-                apps_max=settings.platform_apps_max,
-            ),
-            revocations=RevocationService(
-                editor=editor,
-                clock=common.clock,
-                token_ttl_s=settings.token_ttl_s,
-                revocations_max=settings.revocations_max,
-            ),
-            cors=CorsService(
-                editor=editor, clock=common.clock, domains_max=settings.cors_domains_max
-            ),
-            deployments=DeploymentService(
-                control=adapters.control, blobs=blobs, editor=editor, clock=common.clock
-            ),
-            logs=LogService(records=adapters.records, editor=editor, flush=common.records.flush),
-            timers=TimerService(editor=editor, states=adapters.timers, clock=common.clock),
-            invoker=invoker,
-            async_calls=common.async_calls,
-            jobs=JobQueries(
-                ledger=adapters.ledger,
-                submitter=common.submitter,
-                ids=common.job_ids,
-                clock=adapters.job_clock,
-                refresh=common.async_calls.refresh,
-                keep_s=settings.async_keep_s,
-                files=common.job_files,
-                backlog=adapters.queue.async_backlog,
-            ),
-            server=lambda: server_facts(adapters.roster, common.clock),
-            problems=health.problems,
-            door=door,
-            body_timeout_s=settings.body_timeout_s,
-            budget=budget,
-        )
-    )
-    uploads = upload_handlers(
-        UploadDeps(
-            packages=packages,
-            addresses=addresses,
-            door=door,
-            spool_dir=common.spool,
-            zip_max_bytes=settings.package_zip_max_bytes,
-            in_flight_max=settings.uploads_in_flight_max,
-            idle_timeout_s=settings.body_timeout_s,
-        )
-    )
-    return management, uploads

@@ -47,7 +47,8 @@ from tests.harness.async_jobs import ListQueue
 from tests.harness.doors import no_limits, open_door
 from tests.harness.service_calls import memory_parts, user_service
 from tests.harness.small_worker import SmallWorker
-from tests.harness.strict_http import WireAnswer, parse_answer
+from tests.harness.strict_http import WireAnswer
+from tests.harness.wire import Wire
 
 ON = "mp-on"
 OFF = "mp-off"
@@ -185,52 +186,6 @@ class TriggerGateway:
         """One request over a connection of its own. `headers` are whole lines."""
         request = raw_request(target, method=method, host=host, headers=headers, body=body)
         return await self.exchange(request, method=method)
-
-
-class Wire:
-    """One client connection that reads answers by the strict reader."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.unread = b""
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def answer(self, *, method: str = "GET") -> WireAnswer:
-        """The next answer. Raises EOFError when the connection ends before it does."""
-        async with asyncio.timeout(_ANSWER_MAX_S):
-            while (found := parse_answer(self.unread, method=method)) is None:
-                if not await self._more():
-                    raise EOFError(f"the connection ended; unread: {self.unread[:200]!r}")
-        answer, length = found
-        self.unread = self.unread[length:]
-        return answer
-
-    async def rest(self) -> list[WireAnswer]:
-        """All answers until the server ends the connection, and nothing else."""
-        async with asyncio.timeout(_ANSWER_MAX_S):
-            while await self._more():
-                pass
-        answers = []
-        while self.unread:
-            answers.append(await self.answer())
-        return answers
-
-    async def close(self) -> None:
-        self.writer.close()
-        with suppress(OSError):
-            await self.writer.wait_closed()
-
-    async def _more(self) -> bool:
-        try:
-            data = await self.reader.read(65536)
-        except ConnectionError:
-            return False
-        self.unread += data
-        return bool(data)
 
 
 def raw_request(

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.trigger_gateway import TriggerGateway, Wire, open_gateway, raw_request, serves
+from tests.harness.trigger_gateway import TriggerGateway, open_gateway, raw_request, serves
+from tests.harness.wire import Wire
 
 FDS = Path("/proc/self/fd")
 

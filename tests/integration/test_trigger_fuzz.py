@@ -25,11 +25,11 @@ from tests.harness.trigger_gateway import (
     DOMAIN,
     Raw,
     TriggerGateway,
-    Wire,
     open_gateway,
     raw_request,
     serves,
 )
+from tests.harness.wire import Wire
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ import json
 import secrets
 import socket
 import zipfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from runtime.gateway.uploads import UploadDeps, upload_handlers
 from runtime.job_ids import JobIds
 from runtime.jobs.queries import JobQueries
 from runtime.jobs.submit import AsyncSubmitter
-from runtime.messages import Bill, CallKind, InvocationRecord, Outcome, Source, Space
+from runtime.messages import Bill, InvocationRecord, Source, Space
 from runtime.package.check import PackageLimits
 from runtime.sealing import SecretBox
 from runtime.services.async_calls import AsyncCalls
@@ -68,6 +68,7 @@ from tests.harness.async_jobs import ListQueue
 from tests.harness.doors import open_door
 from tests.harness.service_calls import memory_parts
 from tests.unit.database_support import FakeDatabases
+from tests.unit.scripted_invoker import ScriptedInvoker, Sink
 from tests.unit.signed_requests import ACCESS_KEY, NOW_MS, ManualClock
 
 SPACE_ID = "mp-00000000-0000-4000-8000-000000000001"
@@ -82,66 +83,6 @@ class RecordingCache:
 
     def invalidate(self, space_id: str) -> None:
         self.invalidated.append(space_id)
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """One call that reached the invoker."""
-
-    space_id: str
-    function: str
-    args: bytes
-    source: Source
-    request_id: str
-    timeout_cap_s: float | None
-
-
-class Sink:
-    """Keeps records."""
-
-    def __init__(self) -> None:
-        self.records: list[InvocationRecord] = []
-
-    def append(self, record: InvocationRecord) -> None:
-        self.records.append(record)
-
-
-class ScriptedInvoker:
-    """Answers every call with what the test put into `script`; by default echoes the arguments."""
-
-    def __init__(self) -> None:
-        self.calls: list[Invocation] = []
-        self.script: Callable[[Invocation], Outcome] = echo
-
-    async def invoke(
-        self,
-        space_id: str,
-        function: str,
-        args: bytes,
-        *,
-        source: Source,
-        request_id: str,
-        timeout_cap_s: float | None = None,
-    ) -> Outcome:
-        call = Invocation(space_id, function, args, source, request_id, timeout_cap_s)
-        self.calls.append(call)
-        return self.script(call)
-
-
-def echo(call: Invocation) -> Outcome:
-    return Outcome(
-        request_id=call.request_id,
-        kind=OutcomeKind.OK,
-        value=call.args,
-        bill=Bill(
-            run_ms=13.2,
-            peak_memory_mb=31.5,
-            egress_connections=2,
-            egress_refused=0,
-            egress_bytes=512,
-            calls={CallKind.FUNCTION: 1},
-        ),
-    )
 
 
 @dataclass

@@ -5,7 +5,8 @@ import pytest
 from runtime.errors import OverloadedError
 from runtime.messages import Bill, Outcome, Source
 from sandbox.api import Fault, OutcomeKind
-from tests.unit.management_support import SPACE_ID, Bench, Invocation
+from tests.unit.management_support import SPACE_ID, Bench
+from tests.unit.scripted_invoker import Invocation
 from tests.unit.signed_requests import Caller
 
 

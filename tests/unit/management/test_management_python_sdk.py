@@ -14,7 +14,8 @@ from alibabacloud_tea_openapi.models import Config
 
 from runtime.errors import OverloadedError
 from runtime.messages import Outcome
-from tests.unit.management_support import Bench, Invocation, make_record, make_zip
+from tests.unit.management_support import Bench, make_record, make_zip
+from tests.unit.scripted_invoker import Invocation
 from tests.unit.signed_requests import ACCESS_KEY
 
 
