@@ -45,7 +45,7 @@ class FileRemains:
         and is left to the sweeper. Idempotent; `record` may be old."""
         try:
             for key in record.stale:
-                await self._retire(upload_of(key))
+                await self._retire(key)
                 await self._files.delete(key)
             if record.stale:
                 await self._drop(record)
@@ -100,15 +100,16 @@ class FileRemains:
             raise UnavailableError(f"old bytes of file {record.file_id} cannot be removed now")
         return replace(record, stale=(*record.stale, *keys))
 
-    async def _retire(self, upload_id: str) -> None:
-        """Step 2. One that is still `receiving` will find itself gone."""
-        upload = await self._records.read_upload(upload_id)
-        if upload is None:
+    async def _retire(self, key: str) -> None:
+        """Step 2. One that is still `receiving` will find itself gone. A grant that was forgotten may have
+        been used again meanwhile (by clocks that jump): that upload has other bytes and is none of ours."""
+        upload = await self._records.read_upload(upload_of(key))
+        if upload is None or upload.blob_key != key:
             return
         if upload.state is UploadState.RECEIVING:
-            await self._records.forget_upload(upload_id)
+            await self._records.forget_upload(upload.upload_id)
         else:
-            await self._records.spend_upload(upload_id)
+            await self._records.spend_upload(upload.upload_id)
 
     async def _drop(self, record: FileRecord) -> None:
         """Step 4."""

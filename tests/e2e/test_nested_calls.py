@@ -44,7 +44,7 @@ def functions(management: Management, space: tuple[str, str]) -> None:
         "fails": FAILS,
         "leaf": "module.exports = (ctx) => ctx.args.i * 2",
         "throws": "module.exports = () => { throw new Error('inner') }",
-        "file": "module.exports = async (ctx) => ctx.mpserverless.file.info(['a'])",
+        "redis": "module.exports = async (ctx) => ctx.mpserverless.user.redisCli(['GET', 'a'])",
     }.items():
         management.deploy(space[0], name, {"index.js": source}, Timeout=30)
 
@@ -83,7 +83,9 @@ def test_errors_of_children_are_errors_with_a_code(
     assert unknown["code"] == "FunctionNotFound"
 
 
-def test_services_that_are_not_built_say_so(management: Management, space: tuple[str, str]) -> None:
-    answer = management.invoke(space[0], "file")
+def test_services_that_are_not_set_up_say_so(
+    management: Management, space: tuple[str, str]
+) -> None:
+    answer = management.invoke(space[0], "redis")
     assert answer["Success"] is False
-    assert "not available yet" in answer["Error"]["Message"]
+    assert "YUNHAN_REDIS_URL" in answer["Error"]["Message"]

@@ -10,7 +10,7 @@ from runtime.errors import UnavailableError
 from runtime.messages import Upload
 from runtime.services.file_sweeper import FilesSwept, FileSweeper
 from runtime.services.file_uploads import upload_of
-from tests.harness.file_stage import GRACE_S, TTL_S, FileStage
+from tests.harness.file_stage import GRACE_S, SPACE_ID, TTL_S, FileStage
 
 
 @pytest.fixture
@@ -198,3 +198,20 @@ async def test_a_running_sweeper_takes_all_batches() -> None:
     with pytest.raises(asyncio.CancelledError):
         await stage.sweeper.run()
     assert not stage.records._uploads
+
+
+async def test_old_bytes_take_no_later_upload_of_the_same_grant_along() -> None:
+    """When clocks jumped, a forgotten grant may be good again while bytes of its first use are stale."""
+    stage = FileStage()
+    fields = await stage.form(stage.user(), "a.png")
+    first = await stage.post(fields, b"first")
+    [upload] = stage.records._uploads.values()
+    assert await stage.remains.condemn(upload)
+    second = await stage.post(fields, b"second")
+    assert upload_of(first.key) == upload_of(second.key)
+    record = await stage.records.read(SPACE_ID, fields["id"])
+    assert record is not None
+    assert await stage.remains.finish(record)
+    assert set(stage.bytes.blobs) == {second.key}
+    await stage.service.report(stage.user(), {"id": fields["id"]})
+    assert await stage.content(fields["id"]) == b"second"
