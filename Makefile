@@ -26,7 +26,7 @@ run: env ## serve on embedded parts with the examples deployed; ONCE=1 stops aft
 # In separate programs over RabbitMQ as well: what clients, servers, operators and other systems see. All of
 # tests/e2e runs so: make test-distributed DISTRIBUTED=tests/e2e
 DISTRIBUTED ?= $(addprefix tests/e2e/,$(addsuffix .py,$(addprefix test_,async_jobs client_sdk server_sdk \
-	pop_core bad_input examples_triggers nested_calls shutdown timer_program database_impersonation user_logins) \
+	pop_core bad_input examples_triggers nested_calls shutdown timer_program database_impersonation) \
 	$(addprefix database/test_database_,methods rules transactions) files/test_files_function))
 
 test: test-node test-python $(if $(strip $(ARGS)),,test-distributed) ## run all tests; ARGS go to pytest
