@@ -64,7 +64,7 @@ def put(  # noqa: PLR0917  # click passes options by name
             if as_json:
                 print_json(stored.row())
             else:
-                click.echo(stored.path)
+                click.echo(f"{stored.path}  {stored.url}")
     if not as_json:
         note(f"Uploaded {count:,} {'file' if count == 1 else 'files'}, {size:,} bytes.")
 
@@ -83,7 +83,7 @@ def _plan(local: Sequence[Path], to: str, *, recursive: bool) -> Iterator[tuple[
     single = len(local) == 1 and local[0].is_file() and target and not target.endswith("/")
     for each in local:
         if each.is_file():
-            yield each, target if single else f"{folder}{each.resolve().name}"
+            yield each, target if single else f"{folder}{each.name}"
         elif not each.is_dir():
             raise CliError(f"{each} is neither a file nor a folder.", code="NoFile")
         elif not recursive:

@@ -26,15 +26,20 @@ _FILE_MAX_CHARACTERS = 4_000_000
     metavar="FILE",
     help="Replace the rules by this document, a JSON text; - is stdin.",
 )
+@click.option("--reset", is_flag=True, help="Back to no document: everybody reads, owners write.")
 @json_option
 @remote_command
-def rules(client: ManagementClient, space: str, file: TextIO | None, as_json: bool) -> None:
+def rules(
+    client: ManagementClient, space: str, file: TextIO | None, reset: bool, as_json: bool
+) -> None:
     """Show the access rules of files, or set them with a document like
     {"file": {"pictures/a.png": {".read": true, ".write": false}, "*": {"*": false}}}.
 
     They hold for clients; functions, the server SDK and these commands pass them. Without a document
     everybody reads and the owner writes."""
-    text = None if file is None else _read(file)
+    if reset and file is not None:
+        raise click.UsageError("--set and --reset exclude each other.")
+    text = "" if reset else None if file is None else _read(file)
     files = SpaceFiles(client, find_space_id(client, space))
     if text is not None:
         files.set_rules(text)

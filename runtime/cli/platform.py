@@ -20,7 +20,7 @@ _ACTION_NAMES = {"alipay": "Ant", "wechat": "Wechat", "dingtalk": "Dingtalk"}
 _FILE_MAX = 64 * 1024
 """Bytes: the largest certificates have half of it."""
 _platform_argument = click.argument(
-    "platform_name", metavar="PLATFORM", type=click.Choice([*_ACTION_NAMES])
+    "platform_name", metavar="alipay|wechat|dingtalk", type=click.Choice([*_ACTION_NAMES])
 )
 _app_argument = click.argument("app", metavar="APP")
 

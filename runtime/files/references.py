@@ -34,6 +34,10 @@ def ids_named(space_id: str, reference: str) -> tuple[str, ...]:
         return ()
     if _ID.fullmatch(reference):
         return (reference,)
+    if reference.startswith(
+        "/"
+    ):  # the wanted path of an upload (option `cloudPath`), letter by letter
+        return (file_id_of(space_id, reference[1:]),)
     if is_url(reference):
         _, found, path = reference.partition(f"/{space_id}/")
     else:

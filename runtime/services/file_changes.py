@@ -91,7 +91,7 @@ class FileChanges:
             found = await self._records.read_many(caller.space.space_id, file_ids)
             record = first_there(found, file_ids)
             if record is None or record.blob is None:
-                raise param_invalid("id", "there is no such file")
+                raise param_invalid("id", f"there is no file {file_ids[0]}")
             caller.check_write(record.path, record.owner_id)
             changed = await self._remains.with_stale(record, (record.blob.key,))
             changed = replace(changed, blob=None, modified_ms=self._clock.now_ms())

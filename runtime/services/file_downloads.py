@@ -24,7 +24,7 @@ class PrivateFileError(CallerError):
     def __init__(self) -> None:
         super().__init__(
             "AccessDenied",
-            "this file is private: ask serverless.file.resource.info for a signed address of it",
+            "this file is private: file.info gives those who may read it a signed address",
         )
 
 

@@ -284,7 +284,8 @@ class FileService:
         if record is None:
             raise param_invalid(
                 "fileId",
-                "fileId names no file: it is a path that begins with a slash, or the id or URL of a file",
+                "cloudPath (fileId) names no file: it is a wanted path that begins with a slash, as"
+                " /pictures/a.png, or the id or URL of a file that is there",
             )
         return record.path, record
 

@@ -167,7 +167,7 @@ def test_put_guesses_the_type_and_keeps_the_name(
     result = shell.run("files", "put", str(site / "img" / "a.png"), "--space", SPACE_ID)
     assert result.exit_code == 0, result.output
     assert program.stored == {"a.png": ("image/png", BYTES)}
-    assert result.stdout == "a.png\n"
+    assert result.stdout == "a.png  https://cdn/a.png\n"
     assert "1 file, 768,000 bytes" in result.stderr
 
 

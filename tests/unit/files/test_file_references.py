@@ -85,3 +85,9 @@ def test_too_many_ids_or_none_at_all(value: object) -> None:
     with pytest.raises(InvalidParameterError) as caught:
         references_in(value)
     assert caught.value.code == "ParamInvalid"
+
+
+def test_a_wanted_path_names_its_file_letter_by_letter() -> None:
+    """As `cloudPath` does: what an upload is told is good for `info` and `delete`, too."""
+    for path in ("a.png", "a%20b.png", "a?b#c.png", f"{SPACE}/a.png"):
+        assert ids_named(SPACE, f"/{path}") == (file_id_of(SPACE, path),)
