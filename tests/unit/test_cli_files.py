@@ -92,7 +92,7 @@ class Program:
 
     def _set_rules(self, form: dict[str, str]) -> dict[str, Any]:
         assert (form["ServiceName"], form["PolicyName"]) == ("file", "EXTENDED")
-        if not form["Policy"].startswith("{"):
+        if form["Policy"] and not form["Policy"].startswith("{"):
             raise RefusalError("InvalidParameter.Policy", "the rules are no JSON")
         self.rules = form["Policy"]
         return {}
@@ -374,3 +374,11 @@ def test_paths_that_look_like_ids_are_named_with_a_slash() -> None:
     assert reference(_id("a")) == _id("a")
     assert reference(f"/{_id('a')}") == f"/{_id('a')}"
     assert reference("a/b") == "/a/b"
+
+
+def test_rules_go_back_to_the_default(shell: Shell, program: Program) -> None:
+    result = shell.run("files", "rules", "--space", SPACE_ID, "--reset")
+    assert result.exit_code == 0, result.output
+    assert program.rules == ""
+    both = shell.run("files", "rules", "--space", SPACE_ID, "--reset", "--set", "-", stdin="{}")
+    assert both.exit_code == 2
