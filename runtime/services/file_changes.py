@@ -30,6 +30,8 @@ from runtime.services.file_spaces import FileCaller
 
 _log = structlog.get_logger(__name__)
 
+_NAMED_MAX = 200
+"""Characters that an error repeats."""
 _UPLOADS_MAX = 100
 """Uploads of one file that one change takes away. Fewer than a record may have stale keys."""
 
@@ -83,15 +85,18 @@ class FileChanges:
                 return _reported_before(caller, changed, file_id)
         raise changes_too_often(file_id)
 
-    async def delete(self, caller: FileCaller, file_ids: Sequence[str]) -> FileRecord:
-        """Delete the first of these files that is there; returns what it was.
+    async def delete(
+        self, caller: FileCaller, file_ids: Sequence[str], *, named: str
+    ) -> FileRecord:
+        """Delete the first of these files that is there; returns what it was. `named`: as the caller
+        wrote it.
 
         Raises InvalidParameterError (`ParamInvalid`: there is none), FileDeniedError, UnavailableError."""
         for _ in range(CHANGES_MAX):
             found = await self._records.read_many(caller.space.space_id, file_ids)
             record = first_there(found, file_ids)
             if record is None or record.blob is None:
-                raise param_invalid("id", f"there is no file {file_ids[0]}")
+                raise param_invalid("id", f"there is no file {named[:_NAMED_MAX]!r}")
             caller.check_write(record.path, record.owner_id)
             changed = await self._remains.with_stale(record, (record.blob.key,))
             changed = replace(changed, blob=None, modified_ms=self._clock.now_ms())

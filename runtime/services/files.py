@@ -185,7 +185,7 @@ class FileService:
         file_ids = ids_named(caller.space.space_id, reference)
         if not file_ids:
             raise param_invalid("id", "id is neither a file's id nor the URL of one of this space")
-        record = await self._changes.delete(caller, file_ids)
+        record = await self._changes.delete(caller, file_ids, named=reference)
         return {"id": record.file_id}
 
     # --- the management side --------------------------------------------------------------------
@@ -260,7 +260,7 @@ class FileService:
         file_ids = ids_named(space_id, reference)
         if not file_ids:
             raise param_invalid("Id", "Id is neither a file's id nor the URL of one of this space")
-        return await self._changes.delete(caller, file_ids)
+        return await self._changes.delete(caller, file_ids, named=reference)
 
     def url_ttl_s(self, wanted: int | None) -> int:
         """For how many seconds addresses of private files are signed: as long as wanted, within the bound."""
