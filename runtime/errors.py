@@ -12,6 +12,7 @@ made of it in `runtime.gateway.management.answers` and `runtime.gateway.triggers
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from sandbox.api import Blame
@@ -135,6 +136,11 @@ class StorageFullError(OursError):
             f"{where} has no room left, nothing was stored; the operator has to free or add space (delete"
             " files or old deployments, enlarge the disk or raise its quota)",
         )
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or somebody's quota on it, is full."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class MalformedMessageError(OursError):

@@ -1,13 +1,34 @@
-"""Rule documents: JSON that people write, every fault of which is told with its place. Pure."""
+"""What rule documents of database and files share: JSON that people write, every fault of which is told with
+its place, and operations with their grants. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import TypeVar
 
 from runtime.errors import InvalidParameterError
 from runtime.placed_json import Fault, Lines, Node, Object, PlacedJsonError, Text, read_json
 
 _SHOWN_FAULTS = 5
+
+G = TypeVar("G")
+
+ANY = "*"
+"""As a key of a rule: the operations that it does not name."""
+
+
+class Operation(StrEnum):
+    """What a rule is asked for: its keys."""
+
+    READ = ".read"
+    WRITE = ".write"
+
+
+def own_grant(grants: Mapping[str, G], operation: Operation) -> G | None:
+    """The operation's own grant, else that of `*`; None = the rule says nothing."""
+    grant = grants.get(operation)
+    return grants.get(ANY) if grant is None else grant
 
 
 class RuleTextError(InvalidParameterError):

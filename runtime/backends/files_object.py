@@ -31,7 +31,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from runtime.backends.files import local_disk
 from runtime.backends.files.local_disk import CHUNK_BYTES, BlobReader
 from runtime.backends.files.s3_address import S3Address, parse_s3_address
-from runtime.errors import NotFoundError, StorageFullError, UnavailableError
+from runtime.errors import NotFoundError, StorageFullError, UnavailableError, is_full
 from runtime.ports import FileStore
 from runtime.settings import SettingsError, secret_in
 from runtime.threads import FILE_READERS, FILE_WRITERS, run_to_end
@@ -221,7 +221,7 @@ class ObjectFileStore(FileStore):
                 ) from error
             raise NotFoundError("NotFound", f"file store {self._name}: {_brief(error)}") from error
         except (BaseError, OSError) as error:
-            if local_disk.is_full(error) or _SERVER_FULL.search(str(error)):
+            if is_full(error) or _SERVER_FULL.search(str(error)):
                 raise StorageFullError(f"file store {self._name}") from error
             raise UnavailableError(f"file store {self._name} fails: {_brief(error)}") from error
 

@@ -8,15 +8,13 @@ import click
 
 from runtime.cli.client import ManagementClient
 from runtime.cli.db_space import Policy, SpaceDatabase
-from runtime.cli.errors import CliError
 from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command
 from runtime.cli.output import note, print_json
+from runtime.cli.rule_file import read_rules
 
 PRESETS = ("PUBLICREAD", "PRIVATE", "ADMINWRITEONLY", "ADMINREADWRITEONLY")
 _OWN = "EXTENDED"
-_FILE_MAX_CHARACTERS = 4_000_000
-"""Far beyond what the program takes; a file that was named by mistake may be of any size."""
 
 _space_argument = click.argument("space", metavar="SPACE")
 _collection_argument = click.argument("collection", metavar="[COLLECTION]", required=False)
@@ -85,7 +83,7 @@ def set_(  # noqa: PLR0917  # click passes options by name
         raise click.UsageError("say either --policy or --file")
     if policy is not None and collection is None:
         raise click.UsageError("--policy is for one COLLECTION")
-    text = "" if file is None else _read(file)
+    text = "" if file is None else read_rules(file)
     database = SpaceDatabase(client, find_space_id(client, space))
     if collection is None:
         count = database.set_document(text)
@@ -103,15 +101,3 @@ def set_(  # noqa: PLR0917  # click passes options by name
 
 def _row(policy: Policy) -> dict[str, str]:
     return {"collection": policy.collection, "policy": policy.name, "rule": policy.text}
-
-
-def _read(file: TextIO) -> str:
-    try:
-        text = file.read(_FILE_MAX_CHARACTERS + 1)
-    except UnicodeDecodeError:
-        raise CliError(f"{file.name} is no text in UTF-8.", code="NoRuleFile") from None
-    except OSError as error:
-        raise CliError(f"{file.name} cannot be read: {error.strerror}.") from None
-    if not text.strip() or len(text) > _FILE_MAX_CHARACTERS:
-        raise CliError(f"{file.name} is empty or too large for a rule.", code="NoRuleFile")
-    return text

@@ -7,14 +7,11 @@ from typing import TextIO
 import click
 
 from runtime.cli.client import ManagementClient
-from runtime.cli.errors import CliError
 from runtime.cli.files_space import SpaceFiles
 from runtime.cli.lookup import find_space_id
 from runtime.cli.options import json_option, remote_command, space_option
 from runtime.cli.output import note, print_json
-
-_FILE_MAX_CHARACTERS = 4_000_000
-"""Far beyond what the program takes; a file that was named by mistake may be of any size."""
+from runtime.cli.rule_file import read_rules
 
 
 @click.command(short_help="Access rules for clients: show, set.")
@@ -39,7 +36,7 @@ def rules(
     everybody reads and the owner writes."""
     if reset and file is not None:
         raise click.UsageError("--set and --reset exclude each other.")
-    text = "" if reset else None if file is None else _read(file)
+    text = "" if reset else None if file is None else read_rules(file)
     files = SpaceFiles(client, find_space_id(client, space))
     if text is not None:
         files.set_rules(text)
@@ -50,15 +47,3 @@ def rules(
         note("The rules of files are set.")
     else:
         click.echo(document.removesuffix("\n"))
-
-
-def _read(file: TextIO) -> str:
-    try:
-        text = file.read(_FILE_MAX_CHARACTERS + 1)
-    except UnicodeDecodeError:
-        raise CliError(f"{file.name} is no text in UTF-8.", code="NoRuleFile") from None
-    except OSError as error:
-        raise CliError(f"{file.name} cannot be read: {error.strerror}.") from None
-    if not text.strip() or len(text) > _FILE_MAX_CHARACTERS:
-        raise CliError(f"{file.name} is empty or too large for rules.", code="NoRuleFile")
-    return text

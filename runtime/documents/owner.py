@@ -25,10 +25,10 @@ from runtime.documents.owned_pipelines import (
     owned_pipeline,
     stages_within,
 )
-from runtime.documents.rule_text import Operation
 from runtime.documents.rules import ALLOW, Decision, Rules, operation_of
 from runtime.errors import CallerError
 from runtime.messages import ADMINISTRATION, DocumentCommand, Verb
+from runtime.rule_json import Operation
 
 __all__ = [
     "OWNER_FIELD",

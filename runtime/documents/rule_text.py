@@ -7,25 +7,14 @@ Further members are allowed and mean nothing, so that a rule written for the ori
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from runtime.documents.expressions import Condition, ExpressionError, parse_expression
 from runtime.placed_json import Node, Object, Text, Value
-from runtime.rule_json import members_once, raise_faults, read_placed
+from runtime.rule_json import ANY, Operation, members_once, own_grant, raise_faults, read_placed
 
 RULE_MAX_CHARACTERS = 10_000
 """Of one collection's rule; of a whole document of the guide a hundred times as many."""
 
-
-class Operation(StrEnum):
-    """What a rule is asked for: its keys."""
-
-    READ = ".read"
-    WRITE = ".write"
-
-
-ANY = "*"
-"""As a key of a rule: both operations; as a collection's name: those without a fitting rule."""
 
 Grant = bool | Condition
 """What a rule says about an operation."""
@@ -38,9 +27,8 @@ class Rule:
     grants: dict[str, Grant]
 
     def own(self, operation: Operation) -> Grant | None:
-        """The operation's own grant, else that of `*`; None = the rule says nothing."""
-        grant = self.grants.get(operation)
-        return self.grants.get(ANY) if grant is None else grant
+        """See `own_grant`."""
+        return own_grant(self.grants, operation)
 
 
 def parse_rule(text: str) -> Rule:

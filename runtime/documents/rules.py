@@ -15,10 +15,10 @@ from runtime.documents.expressions import (
     owners_let_through,
 )
 from runtime.documents.hidden import OWNER_FIELD
-from runtime.documents.rule_text import ANY, Grant, Operation, Rule, parse_rule
+from runtime.documents.rule_text import Grant, Rule, parse_rule
 from runtime.errors import InvalidParameterError
 from runtime.messages import READS, CollectionPolicy, PolicyName, Verb
-from runtime.rule_json import RuleTextError
+from runtime.rule_json import ANY, Operation, RuleTextError
 
 _OWNER = f'"{REQUEST_USER}=={RESOURCE_OWNER}"'
 

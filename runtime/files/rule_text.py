@@ -9,13 +9,20 @@ not name. Other members are faults: a misspelt `.write` beside `"*": true` would
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from runtime.files.rule_condition import Condition
 from runtime.files.rule_expression import parse_expression
 from runtime.files.rule_scope import Scope, scope_of
 from runtime.placed_json import Node, Object, Text, Value
-from runtime.rule_json import RulePartError, members_once, raise_faults, read_placed
+from runtime.rule_json import (
+    ANY,
+    Operation,
+    RulePartError,
+    members_once,
+    own_grant,
+    raise_faults,
+    read_placed,
+)
 
 FILE_RULES_MAX_CHARACTERS = 50_000
 """Of the document: it lies in the record of its space, which every gateway reads at every change."""
@@ -25,16 +32,6 @@ FILE_RULES_MAX_COST = 500
 expressions made to be slow (4 to 14 microseconds an instruction); usual ones take some hundredths of one.
 Nothing else of the program runs meanwhile."""
 
-
-class FileOperation(StrEnum):
-    """What a rule is asked for: its keys."""
-
-    READ = ".read"
-    WRITE = ".write"
-
-
-ANY = "*"
-"""As a key of a rule: the operations that it does not name."""
 
 Grant = bool | Condition
 """What a rule says about an operation."""
@@ -47,10 +44,9 @@ class FileRule:
     scope: Scope
     grants: dict[str, Grant]
 
-    def own(self, operation: FileOperation) -> Grant | None:
-        """The operation's own grant, else that of `*`; None = the rule says nothing."""
-        grant = self.grants.get(operation)
-        return self.grants.get(ANY) if grant is None else grant
+    def own(self, operation: Operation) -> Grant | None:
+        """See `own_grant`."""
+        return own_grant(self.grants, operation)
 
 
 def parse_file_rules(text: str) -> tuple[FileRule, ...]:
@@ -105,7 +101,7 @@ def _grants(node: Node, faults: list[tuple[int, str]]) -> dict[str, Grant]:
         return {}
     grants: dict[str, Grant] = {}
     for name, (key, value) in members_once(node, faults).items():
-        if name not in {*FileOperation, ANY}:
+        if name not in {*Operation, ANY}:
             faults.append((key.start, f"{name[:40]!r} is unknown: a rule has .read, .write and *"))
             continue
         grant = _grant(name, value, faults)

@@ -12,10 +12,10 @@ from typing import Final
 
 from runtime.files.rule_condition import UserId, holds
 from runtime.files.rule_scope import Everything
-from runtime.files.rule_text import ANY, FileOperation, FileRule, Grant, parse_file_rules
-from runtime.rule_json import RuleTextError
+from runtime.files.rule_text import FileRule, Grant, parse_file_rules
+from runtime.rule_json import ANY, Operation, RuleTextError
 
-__all__ = ["DEFAULT_FILE_RULES", "FileOperation", "FileRules", "PathRules", "check_file_rules"]
+__all__ = ["DEFAULT_FILE_RULES", "FileRules", "Operation", "PathRules", "check_file_rules"]
 
 DEFAULT_FILE_RULES: Final = f"""{{
     "file": {{
@@ -27,7 +27,7 @@ DEFAULT_FILE_RULES: Final = f"""{{
 """
 """What holds in a space without a document: everybody reads, owners write."""
 
-_UNSAID = {FileOperation.READ: True, FileOperation.WRITE: False}
+_UNSAID = {Operation.READ: True, Operation.WRITE: False}
 
 
 def check_file_rules(text: str) -> None:
@@ -39,15 +39,15 @@ def check_file_rules(text: str) -> None:
 class PathRules:
     """What a space's rules say about the file at one path."""
 
-    grants: Mapping[FileOperation, Grant]
+    grants: Mapping[Operation, Grant]
 
     @property
     def is_public(self) -> bool:
         """Whether everybody may read it, whosever it is. A condition is none for everybody, even one that
         always holds."""
-        return self.grants[FileOperation.READ] is True
+        return self.grants[Operation.READ] is True
 
-    def may(self, operation: FileOperation, *, user_id: str | None, owner_id: str | None) -> bool:
+    def may(self, operation: Operation, *, user_id: str | None, owner_id: str | None) -> bool:
         """Whether this user may do it. The owner of a file that is not there yet is whoever makes it: give
         the user's id for both. None: nobody."""
         grant = self.grants[operation]
@@ -76,14 +76,14 @@ class FileRules:
         (`rule_text.FILE_RULES_MAX_COST`): once for each file, and others get a turn between the files of a
         list."""
         found = next((rule for rule in self._rules if rule.scope.covers(path)), None)
-        grants: dict[FileOperation, Grant] = {}
+        grants: dict[Operation, Grant] = {}
         for operation, unsaid in _UNSAID.items():
             grant = found.own(operation) if found is not None else None
             grants[operation] = unsaid if grant is None else grant
         return PathRules(grants)
 
     def may(
-        self, path: str, operation: FileOperation, *, user_id: str | None, owner_id: str | None
+        self, path: str, operation: Operation, *, user_id: str | None, owner_id: str | None
     ) -> bool:
         """As `PathRules.may`."""
         return self.of_path(path).may(operation, user_id=user_id, owner_id=owner_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -15,13 +14,12 @@ from typing import BinaryIO, Literal, TypeVar
 
 from aiohttp import web
 
-from runtime.errors import CallerError, StorageFullError, UnavailableError
+from runtime.errors import CallerError, StorageFullError, UnavailableError, is_full
 from runtime.gateway.bodies import BodyTooLargeError
 from runtime.ports import Clock, SystemClock
 from runtime.threads import FILE_WRITERS, run_to_end
 
 _WRITE_BYTES = 1024 * 1024
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 T = TypeVar("T")
 
@@ -193,6 +191,6 @@ async def _in_thread(work: Callable[[], T], path: Path) -> T:
     try:
         return await run_to_end(work, executor=FILE_WRITERS)
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if is_full(error):
             raise StorageFullError(f"the folder {path.parent} for uploads under way") from error
         raise UnavailableError(f"the upload cannot be written here: {error.strerror}") from error

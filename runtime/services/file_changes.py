@@ -14,7 +14,7 @@ import structlog
 
 from runtime.errors import ConflictError, InvalidParameterError, OursError
 from runtime.files.refusals import FileDeniedError, param_invalid
-from runtime.files.rules import FileOperation
+from runtime.files.rules import Operation
 from runtime.messages import Blob, FileRecord, Upload
 from runtime.ports import Clock, FileRecords
 from runtime.services.file_entries import first_there
@@ -67,7 +67,7 @@ class FileChanges:
                 return _reported_before(caller, record, file_id)
             newest = uploads[0]
             owner_id = owner_of(record, caller.user_id)
-            allowed = caller.may(newest.path, FileOperation.WRITE, owner_id)
+            allowed = caller.may(newest.path, Operation.WRITE, owner_id)
             if allowed and (record is None or newest.stored_ms > record.stored_ms):
                 changed = await self._reported(record, uploads, content_type)
             else:

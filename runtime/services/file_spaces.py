@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.files.refusals import FileDeniedError
-from runtime.files.rules import FileOperation, FileRules
+from runtime.files.rules import FileRules, Operation
 from runtime.services.space_status import HasStatus
 
 
@@ -34,7 +34,7 @@ class FileCaller:
     user_id: str | None
     trusted: bool
 
-    def may(self, path: str, operation: FileOperation, owner_id: str | None) -> bool:
+    def may(self, path: str, operation: Operation, owner_id: str | None) -> bool:
         """Whether it may do that with a file of this owner."""
         return self.trusted or self.space.file_rules.may(
             path, operation, user_id=self.user_id, owner_id=owner_id
@@ -42,5 +42,5 @@ class FileCaller:
 
     def check_write(self, path: str, owner_id: str | None) -> None:
         """Raises FileDeniedError."""
-        if not self.may(path, FileOperation.WRITE, owner_id):
+        if not self.may(path, Operation.WRITE, owner_id):
             raise FileDeniedError(path, "write")

@@ -28,7 +28,7 @@ from runtime.files.paths import (
 from runtime.files.post_policy import ACCESS_KEY_ID, PostPolicy, sign_policy
 from runtime.files.references import ids_named, reference_in, references_in
 from runtime.files.refusals import param_invalid
-from runtime.files.rules import FileOperation, PathRules
+from runtime.files.rules import Operation, PathRules
 from runtime.messages import FileRecord
 from runtime.ports import Clock, FileRecords
 from runtime.services.file_addresses import FileAddresses
@@ -173,7 +173,7 @@ class FileService:
                 continue
             rules = await _rules_in_turn(space, record)
             if caller.trusted or rules.may(
-                FileOperation.READ, user_id=caller.user_id, owner_id=record.owner_id
+                Operation.READ, user_id=caller.user_id, owner_id=record.owner_id
             ):
                 entry = self._entries.of(record, public=rules.is_public, ttl_s=ttl_s)
                 entries[record.file_id] = told(entry)

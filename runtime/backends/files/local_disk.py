@@ -20,13 +20,6 @@ CHUNK_BYTES = 1024 * 1024
 _DRAFT_MAX_AGE_S = 24 * 3600
 """Older drafts are of a process that died; younger ones may be another process's."""
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether the disk, or somebody's quota on it, is full."""
-    return isinstance(error, OSError) and error.errno in _NO_ROOM
-
 
 def draft_in(folder: Path) -> Path:
     """A new name for what is not complete."""

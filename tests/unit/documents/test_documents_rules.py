@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtime.documents.hidden import OWNER_FIELD
-from runtime.documents.rule_text import Operation
 from runtime.documents.rules import (
     ALLOW,
     PRESETS,
@@ -23,7 +22,7 @@ from runtime.documents.rules import (
 )
 from runtime.errors import InvalidParameterError
 from runtime.messages import ADMINISTRATION, CollectionPolicy, PolicyName, Verb
-from runtime.rule_json import RuleTextError
+from runtime.rule_json import Operation, RuleTextError
 
 OWN = "request.auth.userId==resource.auth.userId"
 OWNERS = ("u1", "u2", "u3", "nobody else", None)

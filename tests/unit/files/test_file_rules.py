@@ -16,10 +16,10 @@ from runtime.files.rule_text import (
     FILE_RULES_MAX_COST,
     parse_file_rules,
 )
-from runtime.files.rules import DEFAULT_FILE_RULES, FileOperation, FileRules, check_file_rules
+from runtime.files.rules import DEFAULT_FILE_RULES, FileRules, Operation, check_file_rules
 from runtime.rule_json import RuleTextError
 
-READ, WRITE = FileOperation.READ, FileOperation.WRITE
+READ, WRITE = Operation.READ, Operation.WRITE
 OWNER = "request.auth.userId == resource.auth.userId"
 
 GUIDE = r"""{

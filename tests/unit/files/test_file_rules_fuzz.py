@@ -14,7 +14,7 @@ from runtime.files.rule_condition import holds
 from runtime.files.rule_expression import parse_expression
 from runtime.files.rule_scope import scope_of
 from runtime.files.rule_text import FILE_RULES_MAX_COST, parse_file_rules
-from runtime.files.rules import FileOperation, FileRules
+from runtime.files.rules import FileRules, Operation
 from runtime.rule_json import RulePartError
 
 T = TypeVar("T")
@@ -211,14 +211,14 @@ def test_documents(seed: int) -> None:
         rules = FileRules.of(text)
         if isinstance(read, InvalidParameterError):
             assert read.message.startswith("line ")
-            allowed = rules.may("a", FileOperation.READ, user_id="u1", owner_id="u1")
+            allowed = rules.may("a", Operation.READ, user_id="u1", owner_id="u1")
             assert allowed is not bool(text.strip())
             continue
         assert not isinstance(read, RulePartError)
         assert sum(rule.scope.cost for rule in read) <= FILE_RULES_MAX_COST
         for path in PATHS:
-            reads = rules.may(path, FileOperation.READ, user_id="u1", owner_id=None)
-            assert rules.may(path, FileOperation.WRITE, user_id=None, owner_id=None) in {
+            reads = rules.may(path, Operation.READ, user_id="u1", owner_id=None)
+            assert rules.may(path, Operation.WRITE, user_id=None, owner_id=None) in {
                 True,
                 False,
             }
